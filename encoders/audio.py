@@ -1,0 +1,274 @@
+"""Sound files and buffers as mono float32 at 44.1 kHz, trusting what was read and never what a header claims."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from encoders.errors import NoSignal, NotFound, Refused, SamplefitError, TooLong, UnreadableAudio
+
+FloatArray = NDArray[np.float32]
+
+SAMPLE_RATE = 44_100
+MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 2_000, 768_000
+MAX_CHANNELS = 256
+BLOCK_VALUES = 1 << 18
+"""Values (frames times channels) decoded at once: 1 MiB of float32, whatever a header claims."""
+
+BOUNCE_MAX_S = 1_800.0
+"""Longest bounce that a press takes, 30 minutes: invented; a press is about a passage, not about an album."""
+
+EXTENSIONS = frozenset(
+    {
+        ".wav",
+        ".wave",
+        ".aif",
+        ".aiff",
+        ".aifc",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".mp3",
+        ".w64",
+        ".caf",
+        ".au",
+    }
+)
+"""File name endings that are decoded, lower case."""
+
+
+ONE_SHOT_MAX_S = 30.0
+"""Longest file that counts as a one-shot: invented; a long crash rings for 15 s, a loop or a song is no hit."""
+
+KEY_S = 4.0
+"""The part of a one-shot that its key is made from, in seconds (Lattner 2022, section 5)."""
+
+SILENCE_DBFS = -60.0
+"""Below this a sound counts as silence (the paper leaves it open; an invented figure)."""
+
+
+@dataclass(frozen=True, eq=False)
+class OneShot:
+    """A single drum hit.
+
+    Attributes:
+        samples: (T,) float32, mono at `SAMPLE_RATE`, the first `KEY_S` seconds at most; read-only.
+        duration_s: length of the whole file, as decoded.
+    """
+
+    samples: FloatArray
+    duration_s: float
+
+
+def read_audio(
+    path: str | os.PathLike[str],
+    *,
+    max_s: float = BOUNCE_MAX_S,
+    start_s: float = 0.0,
+    length_s: float | None = None,
+) -> FloatArray:
+    """Decodes a sound file to mono at 44.1 kHz: wav, aiff, flac, ogg, mp3, any rate, any number of channels.
+
+    Channels are averaged. Decoding goes block by block and counts what came out, so a header that lies costs
+    nothing.
+
+    Args:
+        max_s: longest part that is decoded, counted from the start of the file, in seconds.
+        start_s: where to begin, in seconds, at least 0.
+        length_s: how much to keep from there, in seconds; None keeps the rest.
+
+    Returns:
+        (T,) float32, finite, nominally -1..1, read-only, T >= 1.
+
+    Raises:
+        NotFound: no such file.
+        Refused: not a regular file (a folder, device or pipe).
+        UnreadableAudio: no decoder understands it, or its rate or channel count is out of range.
+        TooLong: more than `max_s` seconds came out of the decoder.
+        NoSignal: no samples, or none between `start_s` and its end, or NaN or infinity among them.
+    """
+    name = str(path)
+    with _decoder(path) as sound:
+        rate = sound.samplerate
+        first = round(start_s * rate)
+        last = None if length_s is None else first + round(length_s * rate)
+        kept: list[FloatArray] = []
+        n_read = 0
+        for block in _blocks(sound, name, max_s):
+            begin, n_read = n_read, n_read + len(block)
+            kept.append(
+                to_mono(block[max(0, first - begin) : None if last is None else max(0, last - begin)])
+            )
+            if last is not None and n_read >= last:
+                break
+    samples = np.concatenate(kept) if kept else np.zeros(0, np.float32)
+    if not len(samples):
+        raise NoSignal(
+            name, found=f"no samples{' in the part asked for' if n_read else ''}", expected="some sound"
+        )
+    return prepare(samples, rate, name)
+
+
+def read_one_shot(path: str | os.PathLike[str]) -> OneShot:
+    """Decodes a drum hit: its first `KEY_S` seconds, and its length.
+
+    Raises:
+        The errors of `read_audio`, with TooLong beyond `ONE_SHOT_MAX_S`; NoSignal also when the whole file stays
+        below `SILENCE_DBFS` once its mean is taken off (silence, DC).
+    """
+    name = str(path)
+    low, high, n_read = np.inf, -np.inf, 0
+    kept: list[FloatArray] = []
+    with _decoder(path) as sound:
+        rate = sound.samplerate
+        for block in _blocks(sound, name, ONE_SHOT_MAX_S):
+            mono = to_mono(block)
+            if n_read < KEY_S * rate:
+                kept.append(mono[: round(KEY_S * rate) - n_read])
+            n_read += len(mono)
+            low, high = min(low, mono.min()), max(high, mono.max())
+    if not n_read:
+        raise NoSignal(name, found="no samples", expected="some sound")
+    if (high - low) / 2 < 10 ** (SILENCE_DBFS / 20):
+        raise NoSignal(name, found=f"nothing above {SILENCE_DBFS:g} dBFS", expected="an audible hit")
+    samples = prepare(np.concatenate(kept), rate, name)
+    return OneShot(samples[: round(KEY_S * SAMPLE_RATE)], n_read / rate)
+
+
+def prepare(samples: FloatArray, sample_rate: int, name: str = "the buffer") -> FloatArray:
+    """Brings mono samples to 44.1 kHz and refuses what is not a number.
+
+    Args:
+        samples: (T,) float32 at `sample_rate` Hz.
+        name: what an error should call them.
+
+    Returns:
+        (T',) float32, read-only, T' = round(T * 44100 / sample_rate) to within one.
+
+    Raises:
+        NoSignal: NaN or infinity among the samples.
+    """
+    if not np.isfinite(samples).all():
+        raise NoSignal(
+            name,
+            found="NaN or infinite samples",
+            expected="finite audio",
+            remedy="bounce it again; a plug-in may have broken down",
+        )
+    if sample_rate != SAMPLE_RATE:
+        samples = soxr.resample(samples, sample_rate, SAMPLE_RATE, quality="HQ")
+    samples = np.ascontiguousarray(samples, np.float32)
+    samples.flags.writeable = False
+    return samples
+
+
+def to_mono(frames: FloatArray) -> FloatArray:
+    """(T, C) float32 → (T,) float32: the mean of the channels."""
+    return frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1, dtype=np.float32)
+
+
+def mix(stems: list[FloatArray]) -> FloatArray:
+    """The sum of stems that begin together; shorter ones end in silence.
+
+    Args:
+        stems: each (T_i,) float32 at one rate.
+
+    Returns:
+        (max T_i,) float32, read-only. Not normalised: the encoders see levels as the mixer does.
+    """
+    if len(stems) == 1:
+        return stems[0]
+    total = np.zeros(max(map(len, stems)), np.float32)
+    for stem in stems:
+        total[: len(stem)] += stem
+    total.flags.writeable = False
+    return total
+
+
+@contextmanager
+def _decoder(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
+    """The opened decoder of a regular file; decoding errors inside the block become `UnreadableAudio`."""
+    name = str(path)
+    try:
+        with _open_regular(path) as file, soundfile.SoundFile(file) as sound:
+            if not MIN_SAMPLE_RATE <= sound.samplerate <= MAX_SAMPLE_RATE:
+                raise UnreadableAudio(
+                    name,
+                    found=f"{sound.samplerate} Hz",
+                    expected=f"{MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz",
+                )
+            if not 1 <= sound.channels <= MAX_CHANNELS:
+                raise UnreadableAudio(
+                    name, found=f"{sound.channels} channels", expected=f"1 to {MAX_CHANNELS}"
+                )
+            yield sound
+    except soundfile.SoundFileError as error:
+        raise UnreadableAudio(
+            name,
+            found=str(error).rpartition(": ")[2] or "no audio",
+            expected="wav, aiff, flac, ogg or mp3",
+            remedy="open it in an editor and export it anew",
+        ) from None
+
+
+def _open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Opens a regular file for reading; never opens a device and never blocks on a pipe."""
+    name = str(path)
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise _irregular(name)
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError:
+        raise NotFound(name, found="no such file", remedy="check the path") from None
+    except (OSError, ValueError) as error:
+        raise _unopened(name, error) from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):  # swapped between the look and the opening
+        os.close(handle)
+        raise _irregular(name)
+    return os.fdopen(handle, "rb")
+
+
+def _irregular(name: str) -> Refused:
+    kind = "a folder" if Path(name).is_dir() else "not a regular file"
+    return Refused(name, found=kind, expected="an audio file", remedy="give the path of a sound file")
+
+
+def _unopened(name: str, error: OSError | ValueError) -> SamplefitError:
+    if isinstance(error, ValueError) or error.errno in _NO_SUCH_NAME:
+        return NotFound(name[:200], found=str(error).partition(":")[0], remedy="check the path")
+    return UnreadableAudio(name, found=error.strerror or str(error), remedy="check its permissions")
+
+
+_NO_SUCH_NAME = frozenset({errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
+
+
+def _blocks(sound: soundfile.SoundFile, name: str, max_s: float) -> Iterator[FloatArray]:
+    """(n, C) float32 blocks until the decoder gives no more.
+
+    Raises:
+        TooLong: more than `max_s` seconds came out.
+    """
+    n_frames = max(1, BLOCK_VALUES // sound.channels)
+    n_read = 0
+    while len(block := sound.read(n_frames, dtype="float32", always_2d=True)):
+        n_read += len(block)
+        if n_read > max_s * sound.samplerate:
+            raise TooLong(
+                name,
+                found=f"more than {max_s:g} s",
+                expected=f"at most {max_s:g} s",
+                remedy="give a shorter part of it",
+            )
+        yield block

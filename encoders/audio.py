@@ -29,25 +29,8 @@ BLOCK_VALUES = 1 << 18
 BOUNCE_MAX_S = 1_800.0
 """Longest bounce that a press takes, 30 minutes: invented; a press is about a passage, not about an album."""
 
-EXTENSIONS = frozenset(
-    {
-        ".wav",
-        ".wave",
-        ".aif",
-        ".aiff",
-        ".aifc",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".mp3",
-        ".w64",
-        ".caf",
-        ".au",
-    }
-)
+EXTENSIONS = frozenset(".wav .wave .w64 .caf .au .aif .aiff .aifc .flac .ogg .oga .opus .mp3".split())
 """File name endings that are decoded, lower case."""
-
 
 ONE_SHOT_MAX_S = 30.0
 """Longest file that counts as a one-shot: invented; a long crash rings for 15 s, a loop or a song is no hit."""
@@ -197,12 +180,19 @@ def mix(stems: list[FloatArray]) -> FloatArray:
     return total
 
 
+class _Decoder(soundfile.SoundFile):
+    """A decoder that only reads on: soundfile otherwise seeks after each block, which fails where a header lies."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 @contextmanager
 def _decoder(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
     """The opened decoder of a regular file; decoding errors inside the block become `UnreadableAudio`."""
     name = str(path)
     try:
-        with _open_regular(path) as file, soundfile.SoundFile(file) as sound:
+        with _open_regular(path) as file, _Decoder(file) as sound:
             if not MIN_SAMPLE_RATE <= sound.samplerate <= MAX_SAMPLE_RATE:
                 raise UnreadableAudio(
                     name,

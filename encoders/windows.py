@@ -46,28 +46,25 @@ def cut(samples: FloatArray, n_windows: int = MAX_WINDOWS) -> FloatArray:
 
     Source: Lattner 2022, section 6.2.
     """
-    windows = np.zeros((len(first := starts(len(samples), n_windows)), WINDOW), np.float32)
-    for row, start in zip(windows, first, strict=True):
-        part = samples[start : start + WINDOW]
-        row[: len(part)] = part
-    loud = windows[~is_silent(windows)]
-    if not len(loud):
+    parts = [samples[start : start + WINDOW] for start in starts(len(samples), n_windows)]
+    loud = [part for part in parts if not is_silent(part)]
+    if not loud:
         raise NoSignal(
             "the bounce",
             found=f"nothing above {SILENCE_DBFS:g} dBFS",
             expected="audible music",
             remedy="check that the tracks are not muted and the range is not empty",
         )
-    return loud
+    return np.stack([pad(part) for part in loud])
 
 
 def pad(samples: FloatArray) -> FloatArray:
-    """A one-shot as the key encoder takes it: its first 4 s, zero-padded at its end. (T,) → (176400,)."""
+    """(T,) → (176400,): the first 4 s, zero-padded at the end, as the encoders take a short sound."""
     window = np.zeros(WINDOW, np.float32)
     window[: len(samples)] = samples[:WINDOW]
     return window
 
 
-def is_silent(windows: FloatArray) -> NDArray[np.bool_]:
-    """(W, T) → (W,): True where the RMS about the mean (so DC is silence too) lies below `SILENCE_DBFS`."""
-    return windows.std(axis=1, dtype=np.float64) < 10 ** (SILENCE_DBFS / 20)
+def is_silent(samples: FloatArray) -> bool:
+    """Whether the RMS of (T,) samples about their mean, so that DC is silence too, lies below `SILENCE_DBFS`."""
+    return float(samples.std(dtype=np.float64)) < 10 ** (SILENCE_DBFS / 20)

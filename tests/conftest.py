@@ -1,0 +1,40 @@
+"""Sounds that the tests make for themselves: known pitch, length, level and onset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+SAMPLE_RATE = 44_100
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def tone(seconds: float, hz: float = 220.0, level: float = 0.5, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+    """(T,) float32 sine of a given peak level."""
+    t = np.arange(round(seconds * sample_rate)) / sample_rate
+    return (level * np.sin(2 * np.pi * hz * t)).astype(np.float32)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Writes (T,) or (T, C) samples under a name in the test's own folder; returns the path."""
+
+    def write(name: str, samples: np.ndarray, sample_rate: int = SAMPLE_RATE, **options: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, samples, sample_rate, **options)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of open audio beside the project, where there is one."""
+    if not (SHARED / "corpus").is_dir():
+        pytest.skip("../shared/corpus is not here")
+    return SHARED

@@ -26,10 +26,12 @@ MAX_CHANNELS = 256
 BLOCK_VALUES = 1 << 18
 """Values (frames times channels) decoded at once: 1 MiB of float32, whatever a header claims."""
 
-BOUNCE_MAX_S = 1_800.0
-"""Longest bounce that a press takes, 30 minutes: invented; a press is about a passage, not about an album."""
+BOUNCE_MAX_S = 900.0
+"""Longest bounce that a press takes, 15 minutes: invented; a press is about a passage, not about an album."""
 
-EXTENSIONS = frozenset(".wav .wave .w64 .caf .au .aif .aiff .aifc .flac .ogg .oga .opus .mp3".split())
+EXTENSIONS = frozenset(
+    f".{name}" for name in "wav wave w64 caf au aif aiff aifc flac ogg oga opus mp3".split(" ")
+)
 """File name endings that are decoded, lower case."""
 
 ONE_SHOT_MAX_S = 30.0
@@ -56,11 +58,7 @@ class OneShot:
 
 
 def read_audio(
-    path: str | os.PathLike[str],
-    *,
-    max_s: float = BOUNCE_MAX_S,
-    start_s: float = 0.0,
-    length_s: float | None = None,
+    path: str | os.PathLike[str], *, max_s: float = BOUNCE_MAX_S, until_s: float | None = None
 ) -> FloatArray:
     """Decodes a sound file to mono at 44.1 kHz: wav, aiff, flac, ogg, mp3, any rate, any number of channels.
 
@@ -68,9 +66,8 @@ def read_audio(
     nothing.
 
     Args:
-        max_s: longest part that is decoded, counted from the start of the file, in seconds.
-        start_s: where to begin, in seconds, at least 0.
-        length_s: how much to keep from there, in seconds; None keeps the rest.
+        max_s: longest source that is taken, in seconds.
+        until_s: stop here, in seconds from the start of the file; None reads to its end.
 
     Returns:
         (T,) float32, finite, nominally -1..1, read-only, T >= 1.
@@ -80,28 +77,22 @@ def read_audio(
         Refused: not a regular file (a folder, device or pipe).
         UnreadableAudio: no decoder understands it, or its rate or channel count is out of range.
         TooLong: more than `max_s` seconds came out of the decoder.
-        NoSignal: no samples, or none between `start_s` and its end, or NaN or infinity among them.
+        NoSignal: no samples, or NaN or infinity among them.
     """
     name = str(path)
     with _decoder(path) as sound:
         rate = sound.samplerate
-        first = round(start_s * rate)
-        last = None if length_s is None else first + round(length_s * rate)
+        n_wanted = None if until_s is None else round(until_s * rate)
         kept: list[FloatArray] = []
         n_read = 0
         for block in _blocks(sound, name, max_s):
-            begin, n_read = n_read, n_read + len(block)
-            kept.append(
-                to_mono(block[max(0, first - begin) : None if last is None else max(0, last - begin)])
-            )
-            if last is not None and n_read >= last:
+            kept.append(to_mono(block if n_wanted is None else block[: n_wanted - n_read]))
+            n_read += len(block)
+            if n_wanted is not None and n_read >= n_wanted:
                 break
-    samples = np.concatenate(kept) if kept else np.zeros(0, np.float32)
-    if not len(samples):
-        raise NoSignal(
-            name, found=f"no samples{' in the part asked for' if n_read else ''}", expected="some sound"
-        )
-    return prepare(samples, rate, name)
+    if not n_read:
+        raise NoSignal(name, found="no samples", expected="some sound")
+    return prepare(np.concatenate(kept), rate, name)
 
 
 def read_one_shot(path: str | os.PathLike[str]) -> OneShot:

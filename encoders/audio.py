@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +31,21 @@ BOUNCE_MAX_S = 900.0
 """Longest bounce that a press takes, 15 minutes: invented; a press is about a passage, not about an album."""
 
 EXTENSIONS = frozenset(
-    f".{name}" for name in "wav wave w64 caf au aif aiff aifc flac ogg oga opus mp3".split(" ")
+    [
+        ".wav",
+        ".wave",
+        ".w64",
+        ".caf",
+        ".au",
+        ".aif",
+        ".aiff",
+        ".aifc",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".mp3",
+    ]
 )
 """File name endings that are decoded, lower case."""
 
@@ -82,15 +97,8 @@ def read_audio(
     name = str(path)
     with _decoder(path) as sound:
         rate = sound.samplerate
-        n_wanted = None if until_s is None else round(until_s * rate)
-        kept: list[FloatArray] = []
-        n_read = 0
-        for block in _blocks(sound, name, max_s):
-            kept.append(to_mono(block if n_wanted is None else block[: n_wanted - n_read]))
-            n_read += len(block)
-            if n_wanted is not None and n_read >= n_wanted:
-                break
-    if not n_read:
+        kept = [to_mono(block) for block in _blocks(sound, name, max_s, until_s)]
+    if not kept:
         raise NoSignal(name, found="no samples", expected="some sound")
     return prepare(np.concatenate(kept), rate, name)
 
@@ -235,17 +243,23 @@ def _unopened(name: str, error: OSError | ValueError) -> SamplefitError:
 _NO_SUCH_NAME = frozenset({errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
 
 
-def _blocks(sound: soundfile.SoundFile, name: str, max_s: float) -> Iterator[FloatArray]:
-    """(n, C) float32 blocks until the decoder gives no more.
+def _blocks(
+    sound: soundfile.SoundFile, name: str, max_s: float, until_s: float | None = None
+) -> Iterator[FloatArray]:
+    """(n, C) float32 blocks until `until_s` or until the decoder gives no more.
 
     Raises:
         TooLong: more than `max_s` seconds came out.
     """
-    n_frames = max(1, BLOCK_VALUES // sound.channels)
-    n_read = 0
-    while len(block := sound.read(n_frames, dtype="float32", always_2d=True)):
-        n_read += len(block)
-        if n_read > max_s * sound.samplerate:
+    rate = sound.samplerate
+    n_left = sys.maxsize if until_s is None else round(until_s * rate)
+    n_allowed = max_s * rate
+    while len(
+        block := sound.read(min(n_left, max(1, BLOCK_VALUES // sound.channels)), "float32", always_2d=True)
+    ):
+        n_left -= len(block)
+        n_allowed -= len(block)
+        if n_allowed < 0:
             raise TooLong(
                 name,
                 found=f"more than {max_s:g} s",

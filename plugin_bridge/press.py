@@ -1,0 +1,169 @@
+"""The main job: bounce → windows → query → hits → answer. Each step is a function of the previous value."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from encoders.audio import SAMPLE_RATE, FloatArray, mix, read_audio
+from encoders.errors import BadRequest, NoSignal
+from encoders.session import Encoder
+from encoders.windows import cut
+from index.search import Hit, Want, search
+from index.snapshot import Snapshot
+
+
+@dataclass(frozen=True, eq=False)
+class Stem:
+    """One track of a bounce: a sound file, or samples that came over OSC.
+
+    Attributes:
+        path: the file, or None.
+        samples: (T,) float32 mono at 44.1 kHz, or None.
+    """
+
+    name: str
+    path: str | None = None
+    samples: FloatArray | None = None
+
+    def read(self, until_s: float | None) -> FloatArray:
+        """(T,) float32 mono at 44.1 kHz. Raises what `read_audio` raises."""
+        return read_audio(self.path, until_s=until_s) if self.samples is None else self.samples
+
+
+@dataclass(frozen=True)
+class Press:
+    """One "suggest drums" request.
+
+    Attributes:
+        id: the request's, repeated in every reply.
+        stems: what is mixed into the bounce; they begin together.
+        want: which hits.
+        n_windows: excerpts that make the query, at most.
+        start_s, length_s: the part of the bounce that counts; length None is the rest.
+    """
+
+    id: int | str
+    stems: tuple[Stem, ...]
+    want: Want
+    n_windows: int = 10
+    start_s: float = 0.0
+    length_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What a press needs, bound for its whole life: one encoder and one snapshot of the same model."""
+
+    encoder: Encoder
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where the time of a press went, in milliseconds."""
+
+    load_ms: float
+    encode_ms: float
+    search_ms: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a press gets.
+
+    Attributes:
+        n_windows, seconds: what of the bounce was heard.
+    """
+
+    id: int | str
+    hits: tuple[Hit, ...]
+    n_stems: int
+    n_windows: int
+    seconds: float
+    timings: Timings
+
+
+def answer(press: Press, engine: Engine, clock: Callable[[], float] = time.perf_counter) -> Answer:
+    """Answers a press: the one-shots of the snapshot that fit the bounce, best first.
+
+    Raises:
+        NotFound, Refused, UnreadableAudio, TooLong: a stem's file.
+        NoSignal: nothing sounds in the part asked for.
+        NoSamples: nothing in the library is of the types, folders and durations wanted.
+    """
+    began = clock()
+    audio = bounce(press)
+    loaded = clock()
+    windows = cut(audio, press.n_windows)
+    query = engine.encoder.query(windows)
+    encoded = clock()
+    hits = search(engine.snapshot, query, press.want)
+    found = clock()
+    timings = Timings(*(1000 * (b - a) for a, b in ((began, loaded), (loaded, encoded), (encoded, found))))
+    return Answer(press.id, hits, len(press.stems), len(windows), len(audio) / SAMPLE_RATE, timings)
+
+
+def bounce(press: Press) -> FloatArray:
+    """The sum of the stems over the part asked for: (T,) float32 mono at 44.1 kHz, T >= 1.
+
+    Raises:
+        BadRequest: no stem, or a part that is no part.
+        NoSignal: the stems end before the part begins.
+        What `read_audio` raises.
+    """
+    if not press.stems:
+        raise BadRequest("press", found="no stems", expected="at least one", remedy="send a stem first")
+    if not 0 <= press.start_s < 1e6 or not (press.length_s is None or 0 < press.length_s < 1e6):
+        raise BadRequest(
+            "part of the bounce",
+            found=f"start {press.start_s}, length {press.length_s}",
+            expected="start from 0, length above 0, in seconds",
+        )
+    until_s = None if press.length_s is None else press.start_s + press.length_s
+    whole = mix([stem.read(until_s) for stem in press.stems])
+    part = whole[
+        round(press.start_s * SAMPLE_RATE) : None if until_s is None else round(until_s * SAMPLE_RATE)
+    ]
+    if not len(part):
+        raise NoSignal(
+            "the bounce",
+            found=f"an end at {len(whole) / SAMPLE_RATE:.3f} s",
+            expected=f"sound from {press.start_s:g} s",
+        )
+    return part
+
+
+def document(answer: Answer, engine: Engine, total_ms: float) -> dict[str, Any]:
+    """The answer as the contract's JSON."""
+    timings, card, snapshot = answer.timings, engine.encoder.card, engine.snapshot
+    return {
+        "model": {"name": card.name, "digest": card.digest},
+        "library": {"one_shots": snapshot.n_one_shots, "revision": snapshot.revision},
+        "query": {
+            "stems": answer.n_stems,
+            "windows": answer.n_windows,
+            "seconds": round(answer.seconds, 3),
+        },
+        "timings_ms": {
+            "load": round(timings.load_ms, 3),
+            "encode": round(timings.encode_ms, 3),
+            "search": round(timings.search_ms, 3),
+            "total": round(total_ms, 3),
+        },
+        "hits": [
+            {
+                "type": hit.type,
+                "rank": hit.rank,
+                "score": hit.score,
+                "path": hit.path,
+                "name": hit.name,
+                "duration_s": round(hit.duration_s, 4),
+                "guessed": hit.guessed,
+                "fit": hit.fit,
+            }
+            for hit in answer.hits
+        ],
+    }

@@ -1,0 +1,477 @@
+"""Training: batches in, a run folder out. Plain torch; torchrun adds processes, and nothing else changes.
+
+    RUN/settings.toml        the resolved preset
+    RUN/run.json             commit, seed, corpus digest, versions
+    RUN/metrics.jsonl        one line a look: step, loss and its terms, pairs a second, and the eval split's figures
+    RUN/last.safetensors     weights, optimiser state and step, renamed into place at each look
+    RUN/best.safetensors     weights of the look with the best figure
+    RUN/tensorboard/         the same figures as curves
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, distributed, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from encoders.artefacts import replacing, write_bytes
+from encoders.errors import BadRequest, NotFound, Refused
+from trainer import losses, mels
+from trainer.corpus import Corpus
+from trainer.evaluate import evaluate
+from trainer.mixing import Batch
+from trainer.mixing import batches as waveform_batches
+from trainer.model import Pair, build
+from trainer.settings import Loss, Optimiser, Settings, to_toml
+from trainer.spectrogram import PowerMel
+
+FORMAT = 1
+LOG_EVERY = 20
+"""Steps between two lines of metrics."""
+
+Term = Callable[["Views"], Tensor]
+
+
+@dataclass(frozen=True)
+class Views:
+    """A batch's embeddings before normalisation, over all processes.
+
+    Attributes:
+        query, key: (B, D).
+        query2, key2: (B, D), of the same songs, or None without QSInv.
+        exclude: (B, B) bool, pairs that are no fair negatives: one song's, or equal samples.
+    """
+
+    query: Tensor
+    key: Tensor
+    query2: Tensor | None
+    key2: Tensor | None
+    exclude: Tensor
+
+
+def objective(loss: Loss) -> dict[str, tuple[float, Term]]:
+    """Equation 7 (and QSInv) as named terms with their weights; a weight of 0 leaves its term out.
+
+    V is the mean over both encoders, C their sum, N the mean over all embeddings.
+    """
+
+    def pull(one: str, other: str) -> Term:
+        return lambda v: losses.contrastive(getattr(v, one), getattr(v, other), loss.temperature, v.exclude)
+
+    terms: dict[str, tuple[float, Term]] = {
+        "contrastive": (1.0, pull("query", "key")),
+        "variance": (loss.variance, lambda v: (losses.variance(v.query) + losses.variance(v.key)) / 2),
+        "covariance": (loss.covariance, lambda v: losses.covariance(v.query) + losses.covariance(v.key)),
+        "norm": (loss.norm, lambda v: losses.norm_hinge(torch.cat([v.query, v.key]), loss.norm_limit)),
+        "invariance_query": (loss.invariance, pull("query", "query2")),
+        "invariance_key": (loss.invariance, pull("key", "key2")),
+    }
+    return {name: term for name, term in terms.items() if term[0]}
+
+
+def train(
+    settings: Settings,
+    corpus_dir: Path,
+    run: Path,
+    *,
+    start: Path | None = None,
+    max_minutes: float | None = None,
+    device: str | None = None,
+    report: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+) -> dict[str, Any]:
+    """Trains a preset on a prepared corpus, or goes on with a run that was interrupted.
+
+    Args:
+        run: the run's folder; one that holds a checkpoint is resumed.
+        start: a safetensors file (a checkpoint, or a package's `weights.safetensors`) to begin from.
+        max_minutes: stop after so long, with a last look and checkpoint; a later call goes on.
+        device: "cpu", "cuda" or "cuda:N"; by default the GPU of this process, where there is one.
+        report: is given a line of progress.
+
+    Returns:
+        The best look's line of metrics.
+
+    Raises:
+        BadRequest: a batch larger than the corpus, a run folder of other settings or of another corpus, a loss
+            that is not a number.
+        Refused: weights of another architecture.
+    """
+    corpus = Corpus.open(corpus_dir)
+    _check_size(settings, corpus)
+    with _process_group() as (rank, n_ranks):
+        place = torch.device(device or _own_device(rank))
+        run.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(settings.run.seed)
+        pair = build(settings.model) if not start else Pair(settings.model)
+        if start:
+            load_weights(pair, start, settings)
+        pair = pair.to(place, memory_format=torch.channels_last)
+        optimiser = _optimiser(pair, settings.optimiser)
+        step, best = _resume(run, pair, optimiser, settings, corpus)
+        if rank == 0:
+            _describe(run, settings, corpus, start, step)
+        batches = pipeline(corpus, settings, step, rank, n_ranks, place, report)
+        trained = _shared(pair, n_ranks, place)
+        terms = objective(settings.loss)
+        log = _Log(run, step, settings, report) if rank == 0 else None
+        deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
+        while step < settings.run.steps:
+            step += 1
+            batch, query, key, query2, key2 = next(batches)
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(settings, step)
+            with torch.autocast(place.type, torch.bfloat16, enabled=settings.run.precision == "bfloat16"):
+                views = _views(trained, query, key, query2, key2)
+            values = {name: term(_gathered(views, batch)) for name, (_, term) in terms.items()}
+            loss = sum(terms[name][0] * value for name, value in values.items())
+            if not torch.isfinite(loss):
+                raise _not_finite(step, float(loss), batch, corpus)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            over = _agreed(deadline is not None and time.monotonic() > deadline, n_ranks, place)
+            looks = step % settings.run.evaluate_every == 0 or step == settings.run.steps or over
+            if log and (step % LOG_EVERY == 0 or looks):
+                log.step(step, float(loss.detach()), {name: float(value.detach()) for name, value in values.items()})
+            if looks:
+                figures = look(pair, corpus, settings) if rank == 0 else None
+                if log:
+                    best = log.look(step, figures, best)
+                    if best["step"] == step:
+                        _save(run / "best.safetensors", pair, None, step, best, settings, corpus)
+                    _save(run / "last.safetensors", pair, optimiser, step, best, settings, corpus)
+                if n_ranks > 1:
+                    distributed.barrier()
+            if over:
+                break
+    return best
+
+
+def pipeline(
+    corpus: Corpus, settings: Settings, step: int, rank: int, n_ranks: int, place: torch.device, report: Callable
+) -> Iterator[tuple[Batch, Tensor, Tensor, Tensor | None, Tensor | None]]:
+    """The preset's batches from a step on: (batch, query, key, second query, second key), power mels on the device."""
+    return _PIPELINES[settings.data.pipeline](corpus, settings, step, rank, n_ranks, place, report)
+
+
+def _from_waveforms(corpus, settings, step, rank, n_ranks, place, report):
+    mel = PowerMel().to(place)
+    share = replace(settings, data=replace(settings.data, batch=settings.data.batch // n_ranks))
+    for batch in islice(waveform_batches(corpus, share, settings.run.seed + rank), step, None):
+        with torch.no_grad():
+            views = [None if x is None else mel(x.to(place)) for x in _audio(batch)]
+        yield batch, *views
+
+
+def _from_mels(corpus, settings, step, rank, n_ranks, place, report):
+    stored = mels.Mels.open(corpus, lambda done, total: report(f"spectrograms: {done} of {total} songs"))
+    for batch in mels.batches(stored, settings, step, settings.data.batch // n_ranks, rank):
+        views: list[Tensor | None] = []
+        for twin, (query, key) in enumerate(((batch.query, batch.key), (batch.query2, batch.key2))):
+            if query is None:
+                views += [None, None]
+                continue
+            seed = int(np.random.SeedSequence([settings.run.seed, step, rank, twin]).generate_state(1)[0])
+            with torch.no_grad():
+                views += mels.augment(query.to(place), key.to(place), settings, seed)
+        step += 1
+        yield batch, *views
+
+
+_PIPELINES = {"waveform": _from_waveforms, "mel": _from_mels}
+
+
+def _audio(batch: Batch) -> tuple[Tensor | None, ...]:
+    return batch.query, batch.key, batch.query2, batch.key2
+
+
+def _views(trained: nn.Module, query: Tensor, key: Tensor, query2: Tensor | None, key2: Tensor | None) -> list[Tensor]:
+    """Embeddings of both views in one pass, so that batch norm sees them together: two or four of (B, D)."""
+    if query2 is None:
+        return [z.float() for z in trained(query, key)]
+    queries, keys = trained(torch.cat([query, query2]), torch.cat([key, key2]))
+    (query, query2), (key, key2) = queries.float().chunk(2), keys.float().chunk(2)
+    return [query, key, query2, key2]
+
+
+def _gathered(views: list[Tensor], batch: Batch) -> Views:
+    """All processes' embeddings, with gradients, and the table of unfair negatives."""
+    song, content = (gather(ids.to(views[0].device)) for ids in (batch.song, batch.content))
+    exclude = (song[:, None] == song) | (content[:, None] == content)
+    query, key, *second = (gather(z) for z in views)
+    return Views(query, key, *(second or (None, None)), exclude)
+
+
+class _Gather(torch.autograd.Function):
+    """All ranks' rows, in the order of ranks.
+
+    Each rank computes the whole loss from all rows, so each has the whole gradient and takes its own rows of it,
+    times the number of ranks, since the parameters' gradients are averaged over ranks afterwards.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.n_ranks, ctx.rank, ctx.n_rows = distributed.get_world_size(), distributed.get_rank(), len(rows)
+        every = [torch.empty_like(rows) for _ in range(ctx.n_ranks)]
+        distributed.all_gather(every, rows.contiguous())
+        return torch.cat(every)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        return slope[ctx.rank * ctx.n_rows :][: ctx.n_rows] * ctx.n_ranks
+
+
+def gather(rows: Tensor) -> Tensor:
+    """(B, ...) of each process → (n_ranks * B, ...) in all of them, with gradients; alone, the rows themselves."""
+    return _Gather.apply(rows) if distributed.is_initialized() else rows
+
+
+def learning_rate(settings: Settings, step: int) -> float:
+    """The rate of a step, counted from 1."""
+    chosen = settings.optimiser
+    warm = min(1.0, step / chosen.warmup_steps) if chosen.warmup_steps else 1.0
+    fall = 0.5 + 0.5 * np.cos(np.pi * step / settings.run.steps) if chosen.schedule == "cosine" else 1.0
+    return float(chosen.learning_rate * warm * fall)
+
+
+def look(pair: Pair, corpus: Corpus, settings: Settings, split: str = "eval") -> dict[str, Any]:
+    """The contract's figures of a split (section 6), by the encoders as they stand."""
+
+    def encode(encoder: nn.Module) -> Callable[[np.ndarray], np.ndarray]:
+        place = next(encoder.parameters()).device
+        encoder = encoder.to(place).eval()
+
+        def run(audio: np.ndarray) -> np.ndarray:
+            with torch.inference_mode(), torch.autocast(
+                place.type, torch.bfloat16, enabled=settings.run.precision == "bfloat16"
+            ):
+                z = encoder(torch.from_numpy(np.ascontiguousarray(audio)).to(place)).float()
+            return nn.functional.normalize(z, dim=1).cpu().numpy()
+
+        return run
+
+    figures = evaluate(encode(pair.query), encode(pair.key), corpus, split, settings.run.n_queries, settings.run.seed)
+    pair.train()
+    return figures
+
+
+def load_weights(pair: Pair, path: Path, settings: Settings) -> None:
+    """Loads the weights of a checkpoint or package into a pair of the same architecture.
+
+    Raises:
+        NotFound: no such file, or not safetensors.
+        Refused: made for another architecture.
+    """
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            facts = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys() if name.startswith("bodies.")}  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError) as error:
+        raise NotFound(str(path), found=str(error), expected="a checkpoint") from None
+    found, expected = facts.get("model", "nothing"), _architecture(settings)
+    if found != expected:
+        raise Refused(
+            str(path), found=found, expected=expected, remedy="train with a preset of the same [model] table"
+        )
+    pair.load_state_dict({name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()})
+
+
+def _architecture(settings: Settings) -> str:
+    """What must be equal for weights to fit, as JSON."""
+    return json.dumps({key: value for key, value in asdict(settings.model).items() if key != "weights"})
+
+
+def _save(
+    path: Path, pair: Pair, optimiser: torch.optim.Optimizer | None, step: int, best: dict, settings: Settings, corpus: Corpus
+) -> None:
+    tensors = {name: value.contiguous() for name, value in pair.state_dict().items()}
+    if optimiser:
+        for place, state in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{place}.{name}": value.contiguous() for name, value in state.items()}
+    facts = {
+        "format": str(FORMAT),
+        "step": str(step),
+        "best": json.dumps(best),
+        "model": _architecture(settings),
+        "settings": to_toml(settings),
+        "corpus": corpus.digest,
+    }
+    write_bytes(path, safetensors.torch.save(tensors, facts))
+
+
+def _resume(
+    run: Path, pair: Pair, optimiser: torch.optim.Optimizer, settings: Settings, corpus: Corpus
+) -> tuple[int, dict[str, Any]]:
+    """Brings a run's last checkpoint back: its step and its best look; (0, {}) for a new run."""
+    path = run / "last.safetensors"
+    if not path.exists():
+        return 0, {}
+    load_weights(pair, path, settings)
+    with safetensors.safe_open(path, "pt") as file:
+        facts = file.metadata()
+        states: dict[int, dict[str, Tensor]] = {}
+        for name in file.keys():  # noqa: SIM118
+            if name.startswith("optimiser."):
+                _, place, key = name.split(".", 2)
+                states.setdefault(int(place), {})[key] = file.get_tensor(name)
+    _same(path, "corpus", facts["corpus"], corpus.digest)
+    for found, expected in zip(facts["settings"].splitlines(), to_toml(settings).splitlines(), strict=False):
+        _same(path, "settings", found, expected)
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": states})
+    return int(facts["step"]), json.loads(facts["best"])
+
+
+def _same(path: Path, what: str, found: str, expected: str) -> None:
+    if found != expected:
+        raise BadRequest(f"{path}: {what}", found=found, expected=expected, remedy="name another run folder")
+
+
+def _optimiser(pair: Pair, chosen: Optimiser) -> torch.optim.Optimizer:
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[chosen.name]
+    return kind(pair.parameters(), chosen.learning_rate, weight_decay=chosen.weight_decay)
+
+
+def _check_size(settings: Settings, corpus: Corpus) -> None:
+    n_pairs = len(corpus.query_rows("train"))
+    if settings.data.batch > n_pairs:
+        raise BadRequest(
+            "data.batch",
+            found=str(settings.data.batch),
+            expected=f"at most {n_pairs}, the pairs of the training split",
+            remedy="add songs, or make data.batch smaller",
+        )
+
+
+def _not_finite(step: int, loss: float, batch: Batch, corpus: Corpus) -> BadRequest:
+    names = dict.fromkeys(corpus.songs[int(song)].name for song in batch.song)
+    return BadRequest(
+        f"step {step}",
+        found=f"a loss of {loss}",
+        expected="a number",
+        remedy=f"lower optimiser.learning_rate; the last checkpoint stands; songs of the batch: {', '.join(names)}",
+    )
+
+
+@contextmanager
+def _process_group() -> Iterator[tuple[int, int]]:
+    """Rank and number of processes; joins torchrun's group where it started this process."""
+    if "WORLD_SIZE" not in os.environ:
+        yield 0, 1
+        return
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield distributed.get_rank(), distributed.get_world_size()
+    finally:
+        distributed.destroy_process_group()
+
+
+def _own_device(rank: int) -> str:
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', rank))}" if torch.cuda.is_available() else "cpu"
+
+
+def _shared(pair: Pair, n_ranks: int, place: torch.device) -> nn.Module:
+    """The pair as every process trains it: gradients averaged, batch norm over all of them where a GPU can."""
+    if n_ranks == 1:
+        return pair
+    if place.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(pair)
+    return nn.parallel.DistributedDataParallel(pair, [place] if place.type == "cuda" else None)
+
+
+def _agreed(over: bool, n_ranks: int, place: torch.device) -> bool:
+    """True in all processes as soon as it is in one, so that none waits for a step that another never takes."""
+    if n_ranks == 1:
+        return over
+    flag = torch.tensor(float(over), device=place)
+    distributed.all_reduce(flag, distributed.ReduceOp.MAX)
+    return bool(flag)
+
+
+def _describe(run: Path, settings: Settings, corpus: Corpus, start: Path | None, step: int) -> None:
+    write_bytes(run / "settings.toml", to_toml(settings).encode())
+    facts = {
+        "format": FORMAT,
+        "preset": settings.name,
+        "commit": _commit(),
+        "seed": settings.run.seed,
+        "corpus": {"path": str(corpus.path), "digest": corpus.digest, "songs": len(corpus.songs)},
+        "start": str(start) if start else None,
+        "resumed_at": step,
+        "torch": torch.__version__,
+    }
+    write_bytes(run / "run.json", json.dumps(facts, indent=1).encode())
+
+
+def _commit() -> str | None:
+    """The commit of the code, or None where it is no checkout."""
+    here = Path(__file__).resolve().parent
+    found = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None
+
+
+class _Log:
+    """The run's figures: a line of JSON, TensorBoard's curves, a line of progress."""
+
+    def __init__(self, run: Path, step: int, settings: Settings, report: Callable[[str], None]) -> None:
+        self._path, self._settings, self._report = run / "metrics.jsonl", settings, report
+        if self._path.exists():  # steps after the checkpoint that a killed run went on from are done again
+            lines = [line for line in self._path.read_text().splitlines() if _step_of(line) <= step]
+            with replacing(self._path) as file:
+                file.writelines(f"{line}\n".encode() for line in lines)
+        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+        self._since, self._from, self._first = time.monotonic(), step, step
+
+    def step(self, step: int, loss: float, terms: dict[str, float]) -> None:
+        seconds = time.monotonic() - self._since
+        rate = (step - self._from) * self._settings.data.batch / max(seconds, 1e-9)
+        left_min = (self._settings.run.steps - step) * self._settings.data.batch / max(rate, 1e-9) / 60
+        self._since, self._from = time.monotonic(), step
+        self._write({"step": step, "loss": loss, **terms, "pairs_per_s": round(rate, 1)})
+        self._report(f"step {step}: loss {loss:.3f}, {rate:.0f} pairs/s, {left_min:.0f} min left")
+
+    def look(self, step: int, figures: dict[str, Any], best: dict[str, Any]) -> dict[str, Any]:
+        """Notes a look at the eval split and says which look is the best so far."""
+        rank = picked(figures, self._settings.run.best_by)
+        self._write({"step": step, "rank": rank, "eval": figures})
+        self._report(f"step {step}: rank {rank:.4f} (best {min(rank, best.get('rank', 1.0)):.4f})")
+        self._since = time.monotonic()
+        return {"step": step, "rank": rank, "eval": figures} if rank < best.get("rank", np.inf) else best
+
+    def _write(self, line: dict[str, Any]) -> None:
+        with self._path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        for name, value in line.items():
+            if isinstance(value, float):
+                self._board.add_scalar(name, value, line["step"])
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError):  # the half line of a process that was killed
+        return np.inf
+
+
+def picked(figures: dict[str, Any], by: str) -> float:
+    """The figure that checkpoints compete by: sparse mixes' mean normalised rank, over all or a mean over types."""
+    sparse = figures["sparse"]
+    if by == "all":
+        return sparse["mean_normalised_rank"]
+    by_type = [row for row in sparse["within_type"].values() if row["mean_normalised_rank"] is not None]
+    n_queries = sum(row["n_queries"] for row in by_type)
+    return sum(row["mean_normalised_rank"] * row["n_queries"] for row in by_type) / n_queries

@@ -141,7 +141,7 @@ def document(answer: Answer, engine: Engine, total_ms: float) -> dict[str, Any]:
     timings, card, snapshot = answer.timings, engine.encoder.card, engine.snapshot
     return {
         "model": {"name": card.name, "digest": card.digest},
-        "library": {"one_shots": snapshot.n_one_shots, "revision": snapshot.revision},
+        "library": {"one_shots": len(snapshot), "revision": snapshot.revision},
         "query": {
             "stems": answer.n_stems,
             "windows": answer.n_windows,

@@ -14,6 +14,7 @@ from encoders.drum_types import SIX, TYPES
 from encoders.errors import BadRequest, NoModel, NotFound
 from encoders.package import STARTER, Card, read_card
 from encoders.tables import build, nearest, read_toml
+from index.search import Want
 
 FORMAT = 1
 MAX_HITS = 1_000
@@ -112,6 +113,27 @@ def load_preset(state: Path, name: str) -> Preset:
     except BadRequest as error:
         where = str(files[name])
         raise error if where in error.text else BadRequest(f"{where}: {error.text}") from None
+
+
+def wanted(
+    preset: Preset, k: int | None = None, types: tuple[str, ...] = (), folder: str | None = None
+) -> Want:
+    """What a press is after: its preset, and over it what it says itself.
+
+    Raises:
+        BadRequest: k out of range, an unknown type, "any" beside others.
+    """
+    check_k(preset.k if k is None else k)
+    check_types(types)
+    folders = (folder,) if folder else preset.folders
+    return Want(
+        types=types or preset.types,
+        k=preset.k if k is None else k,
+        diversity=preset.diversity,
+        shortest_s=preset.shortest_s,
+        longest_s=preset.longest_s,
+        folders=tuple(os.fsencode(Path(path).expanduser()) for path in folders),
+    )
 
 
 @dataclass(frozen=True)

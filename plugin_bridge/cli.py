@@ -1,0 +1,58 @@
+"""The command line: one parser, and the edge at which errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from encoders.errors import SamplefitError
+from plugin_bridge import cli_daemon, cli_library, cli_models, cli_press, cli_trainer
+from plugin_bridge.cli_common import program_version
+
+MENDABLE = 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command in one line, as every error here."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(MENDABLE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line of the contract."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--state", metavar="DIR", help="where catalogue, models and answers live (else SAMPLEFIT_STATE)"
+    )
+    top = _Parser(prog="samplefit", description="The drum one-shots in your own library that fit this mix.")
+    top.add_argument("--version", action="version", version=f"samplefit {program_version()}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    for module in (cli_press, cli_daemon, cli_library, cli_models, cli_trainer):
+        module.register(commands, common)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command. 0: done. 2: the user can mend it, told in one line. A traceback and 1: a bug of ours."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # file names print as their bytes
+    try:
+        chosen = parser().parse_args(arguments)
+        return chosen.run(chosen) or 0
+    except SamplefitError as error:
+        print(f"samplefit: {error.text}", file=sys.stderr)
+        return MENDABLE
+    except KeyboardInterrupt:
+        print("samplefit: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our stdout went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""Commands about the daemon and the installation: serve, demo, doctor."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+from typing import Any
+
+from encoders.errors import BadRequest
+from encoders.package import open_package
+from encoders.session import open_encoder
+from index.library import Library
+from plugin_bridge import running
+from plugin_bridge.cli_common import absolute, add_json, print_json, program_version
+from plugin_bridge.daemon import Daemon, wait_for_signal
+from plugin_bridge.demo import run_demo
+from plugin_bridge.doctor import examine
+from plugin_bridge.server import DEFAULT_PORT, OscServer
+from plugin_bridge.settings import find_model, model_in_use, state_folder
+
+
+def register(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Adds the commands to the parser."""
+    text = "the daemon: answers presses over OSC and follows the sample folders"
+    command = commands.add_parser("serve", parents=[common], help=text, description=text)
+    command.add_argument(
+        "--osc", default=f"127.0.0.1:{DEFAULT_PORT}", metavar="HOST:PORT", help="port 0: a free one"
+    )
+    command.add_argument(
+        "--folder", action="append", default=[], metavar="DIR", help="follow this folder, too"
+    )
+    command.add_argument("--model", metavar="NAME_OR_DIR", help="instead of the one in use")
+    command.set_defaults(run=run_serve)
+
+    text = "from nothing to an answer: makes a library and a mix, runs the daemon, presses, prints the hits"
+    command = commands.add_parser("demo", help=text, description=text)
+    command.set_defaults(run=lambda _: run_demo())
+
+    text = "what is wrong with this installation, and the remedy"
+    command = commands.add_parser("doctor", parents=[common], help=text, description=text)
+    add_json(command)
+    command.set_defaults(run=run_doctor)
+
+
+def run_serve(arguments: argparse.Namespace) -> None:
+    """Serves until a signal; the first line on stdout says, as JSON, that it is ready and where."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    host, port = host_and_port(arguments.osc)
+    state = state_folder(arguments.state)
+    model = find_model(state, arguments.model) if arguments.model else model_in_use(state)
+    version = program_version()
+    encoder = open_encoder(open_package(model))
+    with Library(state, encoder, watch=True) as library:
+        daemon = Daemon(state, library, encoder, version)
+        with OscServer(daemon, host, port) as server:
+            here = running.Running(os.getpid(), host, server.port, None, encoder.device, version)
+            running.announce(state, here)
+            try:
+                ready = {
+                    "ready": True,
+                    "osc_port": server.port,
+                    "web_port": None,
+                    "pid": here.pid,
+                    "version": version,
+                }
+                print(json.dumps(ready), flush=True)
+                for folder in arguments.folder:
+                    library.add(absolute(folder))
+                wait_for_signal()
+            finally:
+                running.withdraw(state)
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """ "127.0.0.1:7040", "[::1]:7040" → host and port.
+
+    Raises:
+        BadRequest: no such form, or a port out of range.
+    """
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdecimal() or int(port) > 65_535:
+        raise BadRequest(f"address {text!r}", found="no host and port", expected="HOST:PORT, port 0 to 65535")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def run_doctor(arguments: argparse.Namespace) -> int:
+    findings = examine(state_folder(arguments.state))
+    if arguments.json:
+        print_json([vars(finding) for finding in findings])
+    else:
+        for finding in findings:
+            print(f"{'ok  ' if finding.ok else 'BAD '} {finding.check}: {finding.text}")
+            if finding.remedy:
+                print(f"     remedy: {finding.remedy}")
+    return 0 if all(finding.ok for finding in findings) else 2

@@ -1,0 +1,115 @@
+"""Commands about the library: add, remove, folders, sync, status, skipped. They work with and without a daemon."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from encoders.errors import BadRequest, NotFound
+from index.library import FolderState, LibraryStatus, read_folders, read_skipped, read_status
+from plugin_bridge import running
+from plugin_bridge.cli_common import absolute, add_json, library_of, print_json, print_table, progress
+from plugin_bridge.settings import model_in_use, state_folder
+
+
+def register(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Adds the commands to the parser."""
+    for name, run, text in (
+        ("add", run_add, "follow sample folders"),
+        ("remove", run_remove, "stop following sample folders (their files stay as they are)"),
+    ):
+        command = commands.add_parser(name, parents=[common], help=text, description=text)
+        command.add_argument("folders", nargs="+", metavar="DIR")
+        command.set_defaults(run=run)
+    for name, run, text in (
+        ("folders", run_folders, "which sample folders are followed"),
+        ("status", run_status, "what is indexed, by which model, on which device"),
+        ("skipped", run_skipped, "each file left out, and why"),
+    ):
+        command = commands.add_parser(name, parents=[common], help=text, description=text)
+        add_json(command)
+        command.set_defaults(run=run)
+    text = "scan now; returns when every change made before is searchable"
+    command = commands.add_parser("sync", parents=[common], help=text, description=text)
+    command.set_defaults(run=run_sync)
+
+
+def run_add(arguments: argparse.Namespace) -> None:
+    state = state_folder(arguments.state)
+    folders = [absolute(folder) for folder in arguments.folders]
+    daemon = running.find(state)
+    if daemon:
+        for folder in folders:
+            with progress(f"indexing {folder}") as shown:
+                daemon.ask("/samplefit/folder/add", folder, progress=shown)
+    else:
+        with library_of(state) as library:
+            for folder in folders:
+                with progress(f"indexing {folder}") as shown:
+                    library.add(folder, shown)
+    _print_folders([row for row in read_folders(state) if row.path in folders])
+
+
+def run_remove(arguments: argparse.Namespace) -> None:
+    state = state_folder(arguments.state)
+    followed = {row.path for row in read_folders(state)}
+    folders = [absolute(folder) for folder in arguments.folders]
+    for folder in folders:
+        if folder not in followed:
+            raise NotFound(
+                folder, found="not followed", expected=", ".join(sorted(followed)) or "a folder added before"
+            )
+    daemon = running.find(state)
+    if daemon:
+        for folder in folders:
+            daemon.ask("/samplefit/folder/remove", folder)
+    else:
+        with library_of(state) as library:
+            for folder in folders:
+                library.remove(folder)
+
+
+def run_folders(arguments: argparse.Namespace) -> None:
+    rows = read_folders(state_folder(arguments.state))
+    if arguments.json:
+        print_json([_folder(row) for row in rows])
+    else:
+        _print_folders(rows)
+
+
+def run_sync(arguments: argparse.Namespace) -> None:
+    state = state_folder(arguments.state)
+    daemon = running.find(state)
+    with progress("indexing") as shown:
+        if daemon:
+            revision = daemon.ask("/samplefit/sync", progress=shown)[-1].arguments[1]
+        else:
+            with library_of(state) as library:
+                revision = library.sync(shown)
+    print(f"in sync at revision {revision}")
+
+
+def run_status(arguments: argparse.Namespace) -> None:
+    state = state_folder(arguments.state)
+    status, daemon, model = read_status(state), running.find(state), model_in_use(state)
+    document = status_document(status, model, daemon)
+    if arguments.json:
+        print_json(document)
+        return
+    print(
+        f"samplefit {document['version']}, model {document['model']['name']}, device {document['device'] or 'none (no daemon)'}"
+    )
+    counts = ", ".join(f"{n:,} {name}" for name, n in document["by_type"].items() if n)
+    print(
+        f"{document['one_shots']:,} one-shots ({counts or 'none'}), {document['pending']:,} pending, {document['skipped']:,} skipped"
+    )
+    _print_folders(status.folders)
+
+
+def run_skipped(arguments: argparse.Namespace) -> None:
+    rows = read_skipped(state_folder(arguments.state))
+    if arguments.json:
+        print_json([{"path": row.path, "code": row.code, "text": row.text} for row in rows])
+        return
+    for row in rows:
+        print(f"{row.code}\t{row.text}")

@@ -1,0 +1,170 @@
+"""The daemon: library, encoder and OSC server under one roof, from the ready line to the last signal."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from encoders.errors import SamplefitError
+from encoders.session import Encoder
+from index.library import Library
+from plugin_bridge import addresses, replies
+from plugin_bridge.addresses import Call
+from plugin_bridge.answers import check_name, write_answer, write_failure
+from plugin_bridge.press import Engine, Press, Stem, answer, document
+from plugin_bridge.server import Reply
+from plugin_bridge.settings import load_preset, wanted
+from plugin_bridge.stems import StemStore
+
+T = TypeVar("T")
+
+PROGRESS_EVERY_S = 0.25
+
+
+class Daemon:
+    """Answers every address of the table. Called by the OSC server, on several threads at once.
+
+    Args:
+        state: where answers go and presets are looked for.
+        version: what status reports.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        library: Library,
+        encoder: Encoder,
+        version: str,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._state, self._library, self._encoder, self._version, self._clock = (
+            state,
+            library,
+            encoder,
+            version,
+            clock,
+        )
+        self._stems = StemStore()
+        self._handlers = MappingProxyType(
+            {
+                addresses.SUGGEST_FILE: self._suggest_file,
+                addresses.SUGGEST: self._suggest,
+                addresses.STEM_FILE: self._stems.file,
+                addresses.STEM_BEGIN: self._stems.begin,
+                addresses.STEM_DATA: self._stems.data,
+                addresses.STEM_END: self._stems.end,
+                addresses.STEM_DROP: self._stems.drop,
+                addresses.USED: self._mark,
+                addresses.LIKE: self._mark,
+                addresses.DISLIKE: self._mark,
+                addresses.FOLDER_ADD: self._add_folder,
+                addresses.FOLDER_REMOVE: self._remove_folder,
+                addresses.STATUS: self._status,
+                addresses.SYNC: self._sync,
+            }
+        )
+
+    def __call__(self, call: Call, reply: Reply) -> int | None:
+        """Answers one call; see `server.Handler`."""
+        return self._handlers[call.address](call, reply)
+
+    def _suggest_file(self, call: Call, reply: Reply) -> int:
+        path = str(call.arguments["path"])
+        return self._press(call, reply, lambda: (Stem(Path(path).stem, path),))
+
+    def _suggest(self, call: Call, reply: Reply) -> int:
+        exclude = _one(call, "exclude", str)
+        return self._press(call, reply, lambda: self._stems.held(call.id, exclude))
+
+    def _press(self, call: Call, reply: Reply, stems: Callable[[], tuple[Stem, ...]]) -> int:
+        """Answers a press, in OSC and, where it asks for one, in an answer file, which tells of a failure too."""
+        began = self._clock()
+        name = _one(call, "answer", str)
+        if name is not None:
+            check_name(name)
+        try:
+            preset = load_preset(self._state, _one(call, "preset", str) or "default")
+            types = tuple(str(value) for value in call.options.get("type", ()))
+            want = wanted(preset, _one(call, "k", int), types, _one(call, "folder", str))
+            engine = Engine(self._encoder, self._library.snapshot)
+            start_s, length_s = _one(call, "start", float) or 0.0, _one(call, "length", float)
+            press = Press(call.id, stems(), want, preset.n_windows, start_s, length_s)
+            found = answer(press, engine, self._clock)
+            messages = [
+                replies.hit(call, hit.rank, hit.of, hit.type, hit.score, hit.path, hit.name, hit.duration_s)
+                for hit in found.hits
+            ]
+        except SamplefitError as error:
+            if name is not None:
+                write_failure(self._state, name, error)
+            raise
+        if name is not None:
+            write_answer(self._state, name, document(found, engine, 1000 * (self._clock() - began)))
+        for message in messages:
+            reply(message)
+        return len(messages)
+
+    def _mark(self, call: Call, reply: Reply) -> int:
+        self._library.mark(str(call.arguments["path"]), call.address.rpartition("/")[2])
+        return 1
+
+    def _add_folder(self, call: Call, reply: Reply) -> int:
+        before = self._library.snapshot
+        self._library.add(str(call.arguments["path"]), self._progress(call, reply))
+        return len(self._library.snapshot) - len(before)
+
+    def _remove_folder(self, call: Call, reply: Reply) -> int:
+        before = self._library.snapshot
+        self._library.remove(str(call.arguments["path"]))
+        return len(before) - len(self._library.snapshot)
+
+    def _status(self, call: Call, reply: Reply) -> None:
+        status = self._library.status()
+        online = sum(folder.state == "online" for folder in status.folders)
+        reply(
+            replies.status(
+                call,
+                self._version,
+                self._encoder.card.name,
+                self._encoder.device,
+                status.one_shots,
+                online,
+                len(status.folders) - online,
+                status.pending,
+            )
+        )
+
+    def _sync(self, call: Call, reply: Reply) -> None:
+        reply(replies.synced(call, self._library.sync(self._progress(call, reply))))
+
+    def _progress(self, call: Call, reply: Reply) -> Callable[[int, int], None]:
+        """Sends progress at most every `PROGRESS_EVERY_S`."""
+        due = self._clock() + PROGRESS_EVERY_S
+
+        def progress(done: int, total: int) -> None:
+            nonlocal due
+            if (now := self._clock()) >= due:
+                due = now + PROGRESS_EVERY_S
+                reply(replies.progress(call, done, total))
+
+        return progress
+
+
+def _one(call: Call, key: str, kind: Callable[[Any], T]) -> T | None:
+    """The value of an option that is given once, or None."""
+    values = call.options.get(key)
+    return kind(values[0]) if values else None
+
+
+def wait_for_signal() -> None:
+    """Returns when SIGINT or SIGTERM arrives, so that what is open can be closed in order."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    while not stop.wait(3600.0):
+        continue

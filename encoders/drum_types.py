@@ -254,12 +254,12 @@ def _cover(run: str) -> tuple[str, ...] | None:
     """The run as known words without a gap, as few as can be: "hihatclosed", "FloorTom". None if it is not."""
     if len(run) > _LONGEST_RUN:
         return None
-    best: list[tuple[str, ...] | None] = [(), *[None] * len(run)]
-    for end in range(1, len(run) + 1):
-        ways = [
-            (*before, run[start:end])
-            for start in range(max(0, end - _LONGEST_GLUE), end)
-            if (before := best[start]) is not None and run[start:end] in _GLUE
-        ]
-        best[end] = min(ways, key=len, default=None)
-    return None if best[-1] is None else tuple(word for part in best[-1] for word in _PARTS[part])
+    best: dict[int, tuple[str, ...]] = {0: ()}  # by place: the fewest words that end there
+    for start in range(len(run)):
+        if start not in best:
+            continue
+        for end in range(start + 2, min(start + _LONGEST_GLUE, len(run)) + 1):
+            if run[start:end] in _GLUE and len(best[start]) + 1 < len(best.get(end, run)):
+                best[end] = (*best[start], run[start:end])
+    words = best.get(len(run))
+    return words and tuple(word for part in words for word in _PARTS[part])

@@ -83,7 +83,7 @@ DICTIONARY: tuple[tuple[Sense, str], ...] = (
     (
         Sense("percussion", Weight.NAME),
         "conga, conga h, conga hh, conga m, conga l, conga ll, bongo, cow bell, shaker, tambourine, tambourin, "
-        "tamborine, maraca, maracas, clave, claves, wood block, timbale, agogo, cabasa, guiro, finger snap, snap finger, "
+        "tamborine, tamborim, tambo, maraca, maracas, clave, claves, wood block, timbale, agogo, cabasa, guiro, finger snap, snap finger, "
         "udu, djembe, tabla, cajon, darbuka, surdo, cuica, castanet, castanets, vibraslap, sleigh bell, jingle bell, "
         "bell tree, wind chime, kuhglocke, schellenkranz, caxixi, bodhran, taiko, tumba, quinto, pandeiro, repinique, "
         "temple block, jam block",

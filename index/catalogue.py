@@ -1,0 +1,265 @@
+"""The truth about the library, in SQLite: folders, files, contents, vectors, and what the user did with them.
+
+A file is a path and a stamp; a content is what its bytes are, by digest. Vectors and marks hang on contents, so
+that a move or a second copy costs nothing. Every change to what a content offers is written down in `touched` by
+triggers, in the transaction that made it: that is how a snapshot knows what it has to read anew.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from encoders.errors import Refused
+
+NAME = "catalogue.sqlite3"
+
+_TOUCH = """
+    INSERT INTO touched SELECT {content}, value FROM meta WHERE key = 'revision'
+    ON CONFLICT (content) DO UPDATE SET revision = excluded.revision"""
+
+MIGRATIONS = (
+    f"""
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+    INSERT INTO meta VALUES ('revision', 0);
+
+    CREATE TABLE folders (
+        id INTEGER PRIMARY KEY,
+        path BLOB NOT NULL UNIQUE,
+        volume TEXT NOT NULL,        -- which drive it lies on
+        state TEXT NOT NULL,         -- online or offline
+        emptied_at REAL              -- when it was first seen without any file, seconds since 1970
+    );
+    CREATE TABLE files (
+        folder INTEGER NOT NULL REFERENCES folders (id) ON DELETE CASCADE,
+        path BLOB NOT NULL,          -- below the folder
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        ctime_ns INTEGER NOT NULL,
+        type TEXT,                   -- as the name tells; NULL where it does not
+        subtype TEXT,
+        content BLOB,                -- NULL: not read yet, or not to be read
+        code TEXT,                   -- why it is left out, where that is the file's fault and not its content's
+        text TEXT,
+        PRIMARY KEY (folder, path)
+    ) WITHOUT ROWID;
+    CREATE INDEX files_by_content ON files (content);
+    CREATE TABLE contents (
+        content BLOB PRIMARY KEY,    -- 16 bytes of blake2b
+        duration_s REAL NOT NULL,
+        code TEXT,                   -- why it is left out
+        text TEXT
+    ) WITHOUT ROWID;
+
+    CREATE TABLE models (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE);
+    CREATE TABLE vectors (
+        id INTEGER PRIMARY KEY,
+        model INTEGER NOT NULL REFERENCES models (id),
+        content BLOB NOT NULL,
+        vector BLOB NOT NULL,        -- (D,) float32, little-endian
+        UNIQUE (model, content)
+    );
+    CREATE TABLE guesses (
+        model INTEGER NOT NULL REFERENCES models (id),
+        content BLOB NOT NULL,
+        type TEXT NOT NULL,          -- as the sound tells
+        PRIMARY KEY (model, content)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE marks (
+        id INTEGER PRIMARY KEY,
+        content BLOB NOT NULL,
+        what TEXT NOT NULL,          -- used, like or dislike
+        at REAL NOT NULL             -- seconds since 1970
+    );
+    CREATE INDEX marks_by_content ON marks (content);
+
+    CREATE TABLE touched (content BLOB PRIMARY KEY, revision INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE INDEX touched_by_revision ON touched (revision);
+    CREATE TRIGGER file_in AFTER INSERT ON files WHEN new.content NOT NULL
+        BEGIN {_TOUCH.format(content="new.content")}; END;
+    CREATE TRIGGER file_out AFTER DELETE ON files WHEN old.content NOT NULL
+        BEGIN {_TOUCH.format(content="old.content")}; END;
+    CREATE TRIGGER file_changed_out AFTER UPDATE OF content, type, code ON files WHEN old.content NOT NULL
+        BEGIN {_TOUCH.format(content="old.content")}; END;
+    CREATE TRIGGER file_changed_in AFTER UPDATE OF content, type, code ON files WHEN new.content NOT NULL
+        BEGIN {_TOUCH.format(content="new.content")}; END;
+    CREATE TRIGGER vector_in AFTER INSERT ON vectors
+        BEGIN {_TOUCH.format(content="new.content")}; END;
+    CREATE TRIGGER guess_in AFTER INSERT ON guesses
+        BEGIN {_TOUCH.format(content="new.content")}; END;
+    CREATE TRIGGER folder_state AFTER UPDATE OF state ON folders WHEN old.state <> new.state
+        BEGIN
+            INSERT INTO touched SELECT DISTINCT content, (SELECT value FROM meta WHERE key = 'revision')
+                FROM files WHERE folder = new.id AND content NOT NULL
+                ON CONFLICT (content) DO UPDATE SET revision = excluded.revision;
+        END;
+    """,
+)
+"""Each brings a catalogue from version i to i + 1, in one transaction. Never edited once released."""
+
+
+class Catalogue:
+    """The one writer's connection. Its methods may be called from any thread; they take turns.
+
+    Raises:
+        Refused: the catalogue is of a later version, damaged, or cannot be written.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self.path = Path(state) / NAME
+        self._turn = threading.RLock()
+        try:
+            self.db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            self.db.execute("PRAGMA journal_mode = WAL")
+            self.db.execute(
+                "PRAGMA synchronous = NORMAL"
+            )  # a power cut may cost the last batch, never the rest
+            self.db.execute("PRAGMA foreign_keys = ON")
+            _migrate(self.db, self.path)
+        except sqlite3.Error as error:
+            raise _damaged(self.path, error) from None
+
+    @contextmanager
+    def change(self) -> Iterator[sqlite3.Connection]:
+        """A transaction under a new revision; it leaves no trace where the block changes nothing or raises."""
+        with self._turn:
+            self.db.execute("BEGIN IMMEDIATE")
+            try:
+                self.db.execute("UPDATE meta SET value = value + 1 WHERE key = 'revision'")
+                before = self.db.total_changes
+                yield self.db
+            except BaseException:
+                self.db.execute("ROLLBACK")
+                raise
+            self.db.execute("COMMIT" if self.db.total_changes > before else "ROLLBACK")
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A steady view: all that is read in the block belongs to one revision."""
+        with self._turn:
+            self.db.execute("BEGIN")
+            try:
+                yield self.db
+            finally:
+                self.db.execute("ROLLBACK")
+
+    def forget_touched(self, revision: int) -> None:
+        """Drops the record of what was touched up to a revision."""
+        with self._turn:
+            self.db.execute("DELETE FROM touched WHERE revision <= ?", (revision,))
+
+    def close(self) -> None:
+        """Closes the connection; what was committed stays."""
+        with self._turn:
+            self.db.close()
+
+
+@contextmanager
+def read_only(state: Path) -> Iterator[sqlite3.Connection]:
+    """A steady view of a state folder's catalogue beside a running daemon; an empty one where there is none yet.
+
+    Raises:
+        Refused: the catalogue is damaged or of another version.
+    """
+    path = Path(state) / NAME
+    try:
+        if path.exists():
+            db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        else:
+            db = sqlite3.connect(":memory:", isolation_level=None)
+            _migrate(db, path)
+    except sqlite3.Error as error:
+        raise _damaged(path, error) from None
+    try:
+        _check_version(db, path)
+        db.execute("BEGIN")
+        yield db
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode & 0xFF not in _NOT_OURS:
+            raise
+        raise _damaged(path, error) from None
+    finally:
+        db.close()
+
+
+def revision_of(db: sqlite3.Connection) -> int:
+    """Counts the changes ever made."""
+    return db.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()[0]
+
+
+def model_id(db: sqlite3.Connection, digest: str) -> int:
+    """The catalogue's number for a model; a model never seen gets one."""
+    db.execute("INSERT OR IGNORE INTO models (digest) VALUES (?)", (digest,))
+    return db.execute("SELECT id FROM models WHERE digest = ?", (digest,)).fetchone()[0]
+
+
+def set_model_in_use(db: sqlite3.Connection, digest: str) -> None:
+    """Notes whose keys are searched."""
+    _set(db, "model", digest)
+
+
+def labelled_at_guess(db: sqlite3.Connection, model: int) -> int:
+    """How many keys had a telling name when types were last guessed by this model."""
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (f"labelled/{model}",)).fetchone()
+    return row[0] if row else 0
+
+
+def set_labelled_at_guess(db: sqlite3.Connection, model: int, n_labelled: int) -> None:
+    """Notes it."""
+    _set(db, f"labelled/{model}", n_labelled)
+
+
+def _set(db: sqlite3.Connection, key: str, value: str | int) -> None:
+    """Writes only what differs: an unchanged value is no new revision."""
+    db.execute(
+        """INSERT INTO meta VALUES (?1, ?2)
+           ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE value <> excluded.value""",
+        (key, value),
+    )
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        _check_version(db, path)
+    for number in range(version, len(MIGRATIONS)):
+        db.executescript(
+            f"BEGIN IMMEDIATE; {MIGRATIONS[number]}; PRAGMA user_version = {number + 1}; COMMIT;"
+        )
+
+
+def _check_version(db: sqlite3.Connection, path: Path) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version != len(MIGRATIONS):
+        raise Refused(
+            str(path),
+            found=f"a catalogue of version {version}",
+            expected=str(len(MIGRATIONS)),
+            remedy="run the samplefit that wrote it, or start with another --state",
+        )
+
+
+_NOT_OURS = frozenset(
+    {
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+"""What the disk does to a catalogue; any other error of SQLite's is a bug of this program."""
+
+
+def _damaged(path: Path, error: sqlite3.Error) -> Refused:
+    return Refused(
+        str(path),
+        found=str(error),
+        expected="a readable catalogue",
+        remedy="free some disk space or mend its permissions; if it is damaged, move it away and sync anew",
+    )

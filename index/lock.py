@@ -1,0 +1,71 @@
+"""One daemon a state folder: an operating system lock that dies with its process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from encoders.errors import Busy, Refused
+
+NAME = "lock"
+
+
+class StateLock:
+    """Holds a state folder for this process until `release`, or until the process ends in whatever way.
+
+    The file keeps the holder's process id for the message that another one gets; the lock itself is the
+    operating system's, so that a file left over by a crash locks nobody out.
+
+    Raises:
+        Busy: another process holds it; its process id is named.
+        Refused: the folder cannot be written.
+    """
+
+    def __init__(self, state: Path) -> None:
+        path = Path(state) / NAME
+        try:
+            self._file = open(path, "a+b")  # noqa: SIM115 (held open for the life of the lock)
+        except OSError as error:
+            raise Refused(
+                str(state), found=error.strerror or str(error), expected="a folder that can be written"
+            ) from None
+        if not _try_lock(self._file.fileno()):
+            self._file.seek(0)
+            holder = self._file.read(32).decode("ascii", "replace").strip()
+            self._file.close()
+            raise Busy(
+                str(state),
+                found=f"in use by process {holder or 'unknown'}",
+                expected="one samplefit for each state folder",
+                remedy="talk to that one, end it, or give another --state",
+            )
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(str(os.getpid()).encode())
+        self._file.flush()
+
+    def release(self) -> None:
+        """Lets the next one in."""
+        self._file.close()
+
+
+if os.name == "nt":
+    import msvcrt
+
+    def _try_lock(handle: int) -> bool:
+        os.lseek(handle, 1 << 30, os.SEEK_SET)  # beyond the process id, which others have to be able to read
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _try_lock(handle: int) -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

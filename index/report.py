@@ -1,0 +1,128 @@
+"""What the library says about itself, read from its catalogue beside whoever is writing."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from encoders.drum_types import TYPES
+from index.catalogue import read_only, revision_of
+
+
+@dataclass(frozen=True)
+class FolderState:
+    """A folder that is followed.
+
+    Attributes:
+        path: absolute; bytes that are not UTF-8 are PEP 383 escapes.
+        state: "online", or "offline" while its drive is away.
+        one_shots: files that can be suggested, or could if it were online.
+        skipped: files left out.
+    """
+
+    path: str
+    state: str
+    one_shots: int
+    skipped: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file left out, and why."""
+
+    path: str
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
+class LibraryStatus:
+    """What is indexed.
+
+    Attributes:
+        one_shots: files that can be suggested now.
+        by_type: how many of each type.
+        pending: files still to be read or encoded.
+        skipped: files left out.
+        revision: counts the changes ever made.
+        watching: how the folders are followed: "events", "polling" or "both"; "" when nobody does.
+        model: digest of the model in use; "" before the first.
+    """
+
+    one_shots: int
+    by_type: dict[str, int]
+    pending: int
+    skipped: int
+    revision: int
+    watching: str
+    model: str
+    folders: tuple[FolderState, ...]
+
+
+def read_folders(state: Path) -> tuple[FolderState, ...]:
+    """The folders followed, in order of path."""
+    with read_only(state) as db:
+        return _folders(db)
+
+
+def read_skipped(state: Path) -> tuple[Skipped, ...]:
+    """The files left out and why, in order of path."""
+    with read_only(state) as db:
+        rows = db.execute(
+            """SELECT folders.path, files.path, coalesce(files.code, contents.code) AS why,
+                      coalesce(files.text, contents.text)
+               FROM files JOIN folders ON folders.id = files.folder LEFT JOIN contents USING (content)
+               WHERE why NOT NULL"""
+        ).fetchall()
+    rows = sorted((os.path.join(folder, path), code, text) for folder, path, code, text in rows)
+    return tuple(Skipped(os.fsdecode(path), code, text) for path, code, text in rows)
+
+
+def read_status(state: Path) -> LibraryStatus:
+    """What is indexed, as a process that does not hold the state folder can know it."""
+    with read_only(state) as db:
+        row = db.execute("SELECT value FROM meta WHERE key = 'model'").fetchone()
+        model = row[0] if row else ""
+        found = dict(db.execute(_BY_TYPE, (model,)).fetchall())
+        by_type = {type_: found.get(type_, 0) for type_ in TYPES}
+        folders = _folders(db)
+        return LibraryStatus(
+            sum(by_type.values()),
+            by_type,
+            db.execute(_N_PENDING, (model,)).fetchone()[0],
+            sum(folder.skipped for folder in folders),
+            revision_of(db),
+            "",
+            model,
+            folders,
+        )
+
+
+_MODEL = "(SELECT id FROM models WHERE digest = ?1)"
+_BY_TYPE = f"""
+    SELECT coalesce(files.type, guesses.type, 'other') AS shown, count(*)
+    FROM files
+    JOIN folders ON folders.id = files.folder AND folders.state = 'online'
+    JOIN contents USING (content)
+    JOIN vectors ON vectors.content = files.content AND vectors.model = {_MODEL}
+    LEFT JOIN guesses ON guesses.content = files.content AND guesses.model = {_MODEL}
+    WHERE files.code IS NULL AND contents.code IS NULL GROUP BY shown
+"""
+_N_PENDING = f"""
+    SELECT count(*) FROM files JOIN folders ON folders.id = files.folder LEFT JOIN contents USING (content)
+    WHERE folders.state = 'online' AND files.code IS NULL AND contents.code IS NULL AND NOT EXISTS
+        (SELECT 1 FROM vectors WHERE vectors.content = files.content AND vectors.model = {_MODEL})
+"""
+
+
+def _folders(db: sqlite3.Connection) -> tuple[FolderState, ...]:
+    rows = db.execute(
+        """SELECT folders.path, folders.state,
+                  count(*) FILTER (WHERE files.code IS NULL AND contents.content NOT NULL AND contents.code IS NULL),
+                  count(*) FILTER (WHERE files.code NOT NULL OR contents.code NOT NULL)
+           FROM folders LEFT JOIN files ON files.folder = folders.id LEFT JOIN contents USING (content)
+           GROUP BY folders.id ORDER BY folders.path"""
+    )
+    return tuple(FolderState(os.fsdecode(path), *rest) for path, *rest in rows)

@@ -1,0 +1,247 @@
+"""From a query to hits: exact, by type, over one snapshot."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.audio import FloatArray
+from encoders.drum_types import SIX, TYPES
+from encoders.errors import BadRequest, NoSamples
+from index.snapshot import Snapshot, Table
+
+K_MAX = 1000
+_SLACK = 1e-5
+"""How far a float32 score may lie from the exact one; candidates this close to the last place are scored anew."""
+
+
+@dataclass(frozen=True)
+class Want:
+    """What a press asks for.
+
+    Attributes:
+        types: which types, or ("any",) for all together; () for each of the six.
+        k: hits for each type, 1 to 1000.
+        diversity: 0 is the pure order of the score; towards 1, one-shots that sound like a better hit give way.
+        shortest_s, longest_s: limits on the one-shot's duration, both allowed themselves.
+        folders: only what lies below one of these; () for everything.
+    """
+
+    types: tuple[str, ...] = ()
+    k: int = 10
+    diversity: float = 0.0
+    shortest_s: float | None = None
+    longest_s: float | None = None
+    folders: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One suggested one-shot.
+
+    Attributes:
+        rank: 1 is best.
+        of: how many hits this type has in the answer.
+        score: cosine of query and key, -1..1.
+        path: absolute; bytes that are not UTF-8 are PEP 383 escapes.
+        name: the file's own.
+        guessed: the type came from the sound, not from the name.
+        fit: share of the library's one-shots of that type that it fits better than, where a model is calibrated.
+    """
+
+    type: str
+    rank: int
+    of: int
+    score: float
+    path: str
+    name: str
+    duration_s: float
+    guessed: bool
+    fit: float | None = None
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    score: float
+    path: bytes
+    table: Table
+    row: int
+
+    @property
+    def content(self) -> bytes:
+        return self.table.rows.content(self.row)
+
+    @property
+    def vector(self) -> FloatArray:
+        """(D,) float32."""
+        return self.table.rows.vectors[self.row]
+
+
+def search(snapshot: Snapshot, query: FloatArray, want: Want) -> tuple[Hit, ...]:
+    """The one-shots that fit a query best.
+
+    Equal scores go by path; equal files appear once, under the first. With diversity 0 the order is that of the
+    cosine, computed in float64, whatever the library's size.
+
+    Args:
+        query: (D,) float32, unit norm.
+
+    Returns:
+        By type in the order of `TYPES`, then by rank; for "any" by rank alone.
+
+    Raises:
+        BadRequest: an unknown type, k or diversity out of range.
+        NoSamples: nothing in the library answers to what is wanted.
+    """
+    _check(want)
+    groups = (
+        [TYPES] if want.types == ("any",) else [(type_,) for type_ in TYPES if type_ in (want.types or SIX)]
+    )
+    hits: list[Hit] = []
+    taken: set[bytes] = set()
+    for group in groups:
+        chosen = _best(snapshot, query, want, group, taken)
+        taken |= {candidate.content for candidate in chosen}
+        hits += [_hit(candidate, rank, len(chosen)) for rank, candidate in enumerate(chosen, 1)]
+    if not hits:
+        raise _no_samples(snapshot, want)
+    return tuple(hits)
+
+
+def _check(want: Want) -> None:
+    if not 1 <= want.k <= K_MAX:
+        raise BadRequest("k", found=str(want.k), expected=f"1 to {K_MAX}")
+    if not 0 <= want.diversity <= 1:
+        raise BadRequest("diversity", found=str(want.diversity), expected="0 to 1")
+    for type_ in want.types:
+        if type_ not in TYPES and want.types != ("any",):
+            expected = "any on its own" if type_ == "any" else ", ".join((*TYPES, "any"))
+            raise BadRequest("type", found=repr(type_), expected=expected)
+
+
+def _best(
+    snapshot: Snapshot, query: FloatArray, want: Want, types: tuple[str, ...], taken: set[bytes]
+) -> list[_Candidate]:
+    """The best `want.k` one-shots of some types together, without the contents already taken."""
+    n_pool = want.k if want.diversity == 0 else max(100, 10 * want.k)
+    n_files = n_pool
+    while True:
+        found = _candidates(snapshot, query, want, types, n_files)
+        distinct: dict[bytes, _Candidate] = {}
+        for candidate in found:
+            if candidate.content not in taken:
+                distinct.setdefault(candidate.content, candidate)
+        if len(distinct) >= n_pool or len(found) < n_files:
+            break
+        n_files *= 2  # copies of equal files filled the places
+    pool = list(distinct.values())
+    return pool[: want.k] if want.diversity == 0 else _diverse(pool, want.k, want.diversity)
+
+
+def _candidates(
+    snapshot: Snapshot, query: FloatArray, want: Want, types: tuple[str, ...], n: int
+) -> list[_Candidate]:
+    """At least the `n` best files, exact and in order; fewer where there are no more."""
+    blocks = [
+        (table, rows, table.rows.vectors[rows] @ query)
+        for table in snapshot.tables
+        for type_ in types
+        for rows in [_rows(table, table.rows.block(type_), want)]
+    ]
+    scores = np.concatenate([scores for _, _, scores in blocks])
+    if not len(scores):
+        return []
+    last = np.partition(scores, len(scores) - n)[len(scores) - n] if n < len(scores) else scores.min()
+    exact_query = query.astype(np.float64)
+    found = [
+        _Candidate(
+            float(table.rows.vectors[row].astype(np.float64) @ exact_query), table.rows.path(row), table, row
+        )
+        for table, rows, scores in blocks
+        for row in _numbers(rows)[scores >= last - _SLACK].tolist()
+    ]
+    return sorted(found, key=lambda candidate: (-candidate.score, candidate.path))
+
+
+def _rows(table: Table, block: range, want: Want) -> slice | NDArray[np.int64]:
+    """The rows of a block that are live and within the limits: a slice where that is all of them."""
+    kept = table.live[block.start : block.stop] if table.live is not None else None
+    duration_s = table.rows.durations_s[block.start : block.stop]
+    for limit in _limits(table, block, want, duration_s):
+        kept = limit if kept is None else kept & limit
+    if kept is None or kept.all():
+        return slice(block.start, block.stop)
+    return np.flatnonzero(kept) + block.start
+
+
+def _limits(table: Table, block: range, want: Want, duration_s: FloatArray) -> Iterator[NDArray[np.bool_]]:
+    if want.shortest_s is not None:
+        yield duration_s >= want.shortest_s
+    if want.longest_s is not None:
+        yield duration_s <= want.longest_s
+    if want.folders:
+        yield table.rows.below(want.folders, block)
+
+
+def _numbers(rows: slice | NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+
+
+def _diverse(pool: list[_Candidate], k: int, diversity: float) -> list[_Candidate]:
+    """Chooses one after another: near to the query, far from what was chosen (maximal marginal relevance).
+
+    Scores are brought to 0..1 over the pool first, since query and key lie on either side of two encoders: their
+    cosines spread far less than those among keys.
+
+    Source: Carbonell and Goldstein 1998, equation 1.
+    """
+    if not pool:
+        return []
+    keys = np.stack([candidate.vector for candidate in pool])  # (P, D)
+    scores = np.array([candidate.score for candidate in pool])
+    fit = (scores - scores.min()) / max(float(np.ptp(scores)), 1e-9)
+    likeness = np.zeros(len(pool))  # to the nearest of those chosen
+    chosen: list[int] = []
+    while len(chosen) < min(k, len(pool)):
+        value = (1 - diversity) * fit - diversity * likeness
+        value[chosen] = -np.inf
+        best = int(value.argmax())
+        chosen.append(best)
+        likeness = np.maximum(likeness, keys @ keys[best])
+    return [pool[place] for place in chosen]
+
+
+def _hit(candidate: _Candidate, rank: int, of: int) -> Hit:
+    rows = candidate.table.rows
+    path = os.fsdecode(candidate.path)
+    return Hit(
+        rows.type(candidate.row),
+        rank,
+        of,
+        min(1.0, max(-1.0, candidate.score)),
+        path,
+        os.path.basename(path),
+        float(rows.durations_s[candidate.row]),
+        bool(rows.guessed[candidate.row]),
+    )
+
+
+def _no_samples(snapshot: Snapshot, want: Want) -> NoSamples:
+    if not len(snapshot):
+        return NoSamples(
+            "the library",
+            found="no one-shots",
+            expected="a folder of drum samples",
+            remedy="`samplefit add DIR`, then `samplefit sync`",
+        )
+    counts = ", ".join(f"{n} {type_}" for type_, n in snapshot.by_type().items() if n)
+    return NoSamples(
+        f"the library ({counts})",
+        found="no one-shot of this type within the limits given",
+        expected="at least one",
+        remedy="ask for other types, or widen folder and duration",
+    )

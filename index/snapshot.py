@@ -1,0 +1,122 @@
+"""What a press sees: the whole library at one revision, never changed, swapped whole."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.drum_types import TYPES
+from index.rows import Row, Rows, build_rows
+
+_OFFERED = """
+    SELECT folders.path, files.path, files.type, guesses.type, files.content,
+           contents.duration_s, vectors.vector
+    FROM files
+    JOIN folders ON folders.id = files.folder AND folders.state = 'online'
+    JOIN contents USING (content)
+    JOIN vectors ON vectors.content = files.content AND vectors.model = :model
+    LEFT JOIN guesses ON guesses.content = files.content AND guesses.model = :model
+    WHERE files.code IS NULL AND contents.code IS NULL
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows, less those that are no longer true.
+
+    Attributes:
+        live: (N,) bool, or None where every row is.
+    """
+
+    rows: Rows
+    live: NDArray[np.bool_] | None = None
+
+    def block_live(self, block: range) -> NDArray[np.bool_]:
+        """(len(block),) bool."""
+        if self.live is None:
+            return np.ones(len(block), np.bool_)
+        return self.live[block.start : block.stop]
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The one-shots that can be suggested, at one revision, as keys of one model.
+
+    Attributes:
+        tables: a large one that changes seldom, and what came since.
+        base_revision: the catalogue's when the large table was made.
+        revision: the catalogue's.
+        model: digest of the model whose keys these are.
+    """
+
+    tables: tuple[Table, ...]
+    base_revision: int
+    revision: int
+    model: str
+
+    def __len__(self) -> int:
+        return sum(self.by_type().values())
+
+    def by_type(self) -> dict[str, int]:
+        """How many files of each type; copies count each."""
+        return {
+            type_: sum(
+                int(np.count_nonzero(table.block_live(table.rows.block(type_)))) for table in self.tables
+            )
+            for type_ in TYPES
+        }
+
+
+def offered(db: sqlite3.Connection, model: int, since: int | None = None) -> Iterator[Row]:
+    """The rows of a model that can be suggested: all, or those whose content was touched after a revision."""
+    touched = (
+        "" if since is None else " AND files.content IN (SELECT content FROM touched WHERE revision > :since)"
+    )
+    for folder, path, named, guessed, content, duration_s, vector in db.execute(
+        _OFFERED + touched, {"model": model, "since": since}
+    ):
+        type_ = named or guessed or "other"
+        yield Row(os.path.join(folder, path), type_, content, duration_s, named is None, vector)
+
+
+def empty(dim: int, model: str) -> Snapshot:
+    """The snapshot of a library without one-shots."""
+    return Snapshot((Table(build_rows((), dim)),), 0, 0, model)
+
+
+def rebuilt(db: sqlite3.Connection, model: int, digest: str, dim: int, revision: int) -> Snapshot:
+    """A snapshot read whole from the catalogue."""
+    return Snapshot((Table(build_rows(offered(db, model), dim)),), revision, revision, digest)
+
+
+def advanced(old: Snapshot, db: sqlite3.Connection, model: int, dim: int, revision: int) -> Snapshot:
+    """The snapshot of a later revision: the same large table, less every content touched since it was made, and
+    a small one with what those contents offer now.
+
+    Args:
+        old: of the same model; what was touched since its `base_revision` has to be on record still.
+        revision: of the view that `db` is reading.
+    """
+    base = old.tables[0].rows
+    touched = b"".join(
+        content
+        for (content,) in db.execute("SELECT content FROM touched WHERE revision > ?", (old.base_revision,))
+    )
+    if not touched:
+        return Snapshot((Table(base),), old.base_revision, revision, old.model)
+    live = ~np.isin(_names(base.contents), np.frombuffer(touched, _NAME))
+    delta = build_rows(offered(db, model, old.base_revision), dim)
+    return Snapshot((Table(base, live), Table(delta)), old.base_revision, revision, old.model)
+
+
+_NAME = np.dtype([("high", "<u8"), ("low", "<u8")])
+
+
+def _names(contents: NDArray[np.uint8]) -> NDArray[np.void]:
+    """(N, 16) uint8 → (N,) pairs of whole numbers, which compare faster than bytes."""
+    return np.ascontiguousarray(contents).view(_NAME)[:, 0]

@@ -1,0 +1,94 @@
+"""A blocking OSC client over TCP, for the command line and the tests."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+from collections.abc import Iterator
+
+from encoders.errors import SamplefitError
+from plugin_bridge.addresses import FAIL, row_of
+from plugin_bridge.framing import LENGTH, Framing
+from plugin_bridge.osc import Argument, Message, encode, unpack
+
+
+class Failed(SamplefitError):
+    """The daemon's `/samplefit/fail`, with its code."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Client:
+    """One TCP connection to a daemon.
+
+    Args:
+        timeout_s: longest silence that `ask` bears.
+
+    Raises:
+        OSError: nobody listens there.
+    """
+
+    def __init__(self, host: str, port: int, *, timeout_s: float = 30.0, framing: Framing = LENGTH) -> None:
+        self._framing, self._splitter = framing, framing.splitter()
+        self._received: Iterator[Message] = iter(())
+        self._ids = (f"{os.getpid()}-{n}" for n in itertools.count())
+        self._socket = socket.create_connection((host, port), timeout=timeout_s)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._socket.close()
+
+    def send(self, address: str, *arguments: Argument) -> None:
+        """Sends a message, the id being its first argument, and waits for nothing."""
+        self._socket.sendall(self._framing.wrap(encode(Message(address, arguments))))
+
+    def receive(self) -> Message:
+        """The next message.
+
+        Raises:
+            TimeoutError: none came in time.
+            ConnectionError: the daemon closed the connection.
+        """
+        while (message := next(self._received, None)) is None:
+            if not (data := self._socket.recv(1 << 16)):
+                raise ConnectionResetError("the daemon closed the connection")
+            packets = list(self._splitter.feed(data))
+            self._received = iter([message for packet in packets for message in unpack(packet)])
+        return message
+
+    def ask(self, address: str, *arguments: Argument, id: int | str | None = None) -> list[Message]:
+        """Sends a request and collects its replies, the last one included.
+
+        Args:
+            arguments: those after the id.
+            id: the request's; None makes one.
+
+        Raises:
+            Failed: the daemon said so.
+            TimeoutError, ConnectionError: as `receive`.
+        """
+        request_id = next(self._ids) if id is None else id
+        ends = row_of(address).ends
+        self.send(address, request_id, *arguments)
+        replies: list[Message] = []
+        while ends:
+            reply = self.receive()
+            if reply.arguments[:1] != (request_id,):
+                continue  # of an earlier request that was given up
+            if reply.address == FAIL:
+                raise Failed(*reply.arguments[2:4])
+            replies.append(reply)
+            if reply.address in ends:
+                break
+        return replies
+
+
+def ask(host: str, port: int, address: str, *arguments: Argument, timeout_s: float = 30.0) -> list[Message]:
+    """One request over a connection of its own; see `Client.ask`."""
+    with Client(host, port, timeout_s=timeout_s) as client:
+        return client.ask(address, *arguments)

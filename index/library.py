@@ -17,15 +17,17 @@ from encoders.drum_types import guess_type
 from encoders.errors import BadRequest, NotFound, Refused
 from encoders.package import Card
 from encoders.windows import pad
-from index import catalogue, report
+from index import catalogue
 from index.catalogue import Catalogue, model_id, read_only, revision_of
 from index.decoding import Decoders, Examined
 from index.folders import EMPTY_GRACE_S, judge, volume_of
 from index.lock import StateLock
-from index.report import FolderState, LibraryStatus, Skipped
+from index.report import FolderState, LibraryStatus, Skipped, read_folders, read_skipped, read_status
 from index.scan import Delta, Stamp, Walk, compare, walk
 from index.snapshot import advanced, empty, rebuilt
 from index.types_by_sound import PER_TYPE, vote
+
+__all__ = ["FolderState", "Library", "LibraryStatus", "Skipped", "read_folders", "read_skipped", "read_status"]
 
 Progress = Callable[[int, int], None]
 """Told (done, total)."""
@@ -179,15 +181,15 @@ class Library:
 
     def folders(self) -> tuple[FolderState, ...]:
         """The folders followed, in order of path."""
-        return report.read_folders(self.state)
+        return read_folders(self.state)
 
     def skipped(self) -> tuple[Skipped, ...]:
         """The files left out and why, in order of path."""
-        return report.read_skipped(self.state)
+        return read_skipped(self.state)
 
     def status(self) -> LibraryStatus:
         """What is indexed, and how it is followed."""
-        return report.read_status(self.state)
+        return read_status(self.state)
 
     def _folder_rows(self) -> list[tuple[int, bytes, str, str, float | None]]:
         with self._catalogue.reading() as db:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from encoders.errors import BadRequest, NotFound
+from encoders.errors import NotFound
+from encoders.package import read_card
 from index.library import FolderState, LibraryStatus, read_folders, read_skipped, read_status
 from plugin_bridge import running
-from plugin_bridge.cli_common import absolute, add_json, library_of, print_json, print_table, progress
+from plugin_bridge.cli_common import (
+    absolute,
+    add_json,
+    library_of,
+    print_json,
+    print_table,
+    program_version,
+    progress,
+)
 from plugin_bridge.settings import model_in_use, state_folder
 
 
@@ -113,3 +124,34 @@ def run_skipped(arguments: argparse.Namespace) -> None:
         return
     for row in rows:
         print(f"{row.code}\t{row.text}")
+
+
+def status_document(status: LibraryStatus, model: Path, daemon: running.Running | None) -> dict[str, Any]:
+    """The contract's JSON; device is null without a daemon, which is what computes."""
+    card = read_card(model)
+    return {
+        "version": program_version(),
+        "model": {"name": card.name, "digest": card.digest},
+        "device": daemon.device if daemon else None,
+        "one_shots": status.one_shots,
+        "by_type": status.by_type,
+        "pending": status.pending,
+        "skipped": status.skipped,
+        "revision": status.revision,
+        "watching": status.watching,
+        "folders": [_folder(row) for row in status.folders],
+    }
+
+
+def _folder(row: FolderState) -> dict[str, Any]:
+    return {"path": row.path, "state": row.state, "one_shots": row.one_shots, "skipped": row.skipped}
+
+
+def _print_folders(rows: Sequence[FolderState]) -> None:
+    if rows:
+        print_table(
+            ("state", "one-shots", "skipped", "folder"),
+            [(row.state, row.one_shots, row.skipped, row.path) for row in rows],
+        )
+    else:
+        print("no folders: samplefit add FOLDER_OF_SAMPLES")

@@ -1,7 +1,7 @@
 """The type of a one-shot as its names tell it: words of the file name first, then of its folders.
 
-Pure, and blind to case, accents, digits and separators: "HiHatClosed", "hi-hat_CLOSED 03" and "hihatclosed" are
-one name. docs/drum-types.md says the rules in words and lists where they differ from the folders of a corpus.
+Pure, and blind to case, accents, digits and separators: "HiHatClosed", "hi-hat_CLOSED 03" and "hihatclosed"
+are one name. docs/drum-types.md says the rules in words and lists where they differ from the folders of a corpus.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ def _fold(name: str) -> str:
 
 @lru_cache(maxsize=16384)
 def _split(run: str) -> tuple[str, ...]:
-    """The words of a run of letters; the run itself where it holds none, so that it still keeps others apart."""
+    """The words of a run of letters; itself where it holds none, so that it keeps others apart."""
     if run in _PARTS:
         return _PARTS[run]
     if run in ORDINARY:
@@ -251,7 +251,7 @@ def _split(run: str) -> tuple[str, ...]:
 
 
 def _cover(run: str) -> tuple[str, ...] | None:
-    """The run as known words without a gap, as few as can be: "hihatclosed", "FloorTom". None if it is not."""
+    """The run as known words without a gap, as few as can be: "hihatclosed", "FloorTom"."""
     if len(run) > _LONGEST_RUN:
         return None
     best: dict[int, tuple[str, ...]] = {0: ()}  # by place: the fewest words that end there

@@ -31,8 +31,8 @@ def _set(text: str) -> frozenset[str]:
 DICTIONARY: tuple[tuple[Sense, str], ...] = (
     (
         Sense("kick", Weight.NAME),
-        "kick, kik, kix, bass drum, kick drum, kdrum, base drum, grosse trommel, fusstrommel, grosse caisse, bombo, "
-        "bumbo, gran cassa, cassa",
+        "kick, kik, kix, bass drum, kick drum, kdrum, base drum, grosse trommel, fusstrommel, grosse "
+        "caisse, bombo, bumbo, gran cassa, cassa",
     ),
     (Sense("kick", Weight.SHORT), "bd, bdr, kd, kk, kck, k"),
     (
@@ -42,7 +42,8 @@ DICTIONARY: tuple[tuple[Sense, str], ...] = (
     (Sense("snare", Weight.SHORT), "sd, sdr, sn, snr, snar"),
     (
         Sense("snare", Weight.NAME, "rim"),
-        "rim shot, rim click, rim knock, stick rim, snare rim, rim snare, side stick, sstick, cross stick, xstick",
+        "rim shot, rim click, rim knock, stick rim, snare rim, rim snare, side stick, sstick, cross stick, "
+        "xstick",
     ),
     (Sense("snare", Weight.SHORT, "rim"), "rim, rs, rms"),
     (
@@ -82,11 +83,11 @@ DICTIONARY: tuple[tuple[Sense, str], ...] = (
     (Sense("clap", Weight.SHORT), "cp, clp, hcp"),
     (
         Sense("percussion", Weight.NAME),
-        "conga, conga h, conga hh, conga m, conga l, conga ll, bongo, cow bell, shaker, tambourine, tambourin, "
-        "tamborine, tamborim, tambo, maraca, maracas, clave, claves, wood block, timbale, agogo, cabasa, guiro, finger snap, snap finger, "
-        "udu, djembe, tabla, cajon, darbuka, surdo, cuica, castanet, castanets, vibraslap, sleigh bell, jingle bell, "
-        "bell tree, wind chime, kuhglocke, schellenkranz, caxixi, bodhran, taiko, tumba, quinto, pandeiro, repinique, "
-        "temple block, jam block",
+        "conga, conga h, conga hh, conga m, conga l, conga ll, bongo, cow bell, shaker, tambourine, "
+        "tambourin, tamborine, tamborim, tambo, maraca, maracas, clave, claves, wood block, timbale, agogo, "
+        "cabasa, guiro, finger snap, snap finger, udu, djembe, tabla, cajon, darbuka, surdo, cuica, "
+        "castanet, castanets, vibraslap, sleigh bell, jingle bell, bell tree, wind chime, kuhglocke, "
+        "schellenkranz, caxixi, bodhran, taiko, tumba, quinto, pandeiro, repinique, temple block, jam block",
     ),
     (
         Sense("percussion", Weight.SHORT),
@@ -94,15 +95,15 @@ DICTIONARY: tuple[tuple[Sense, str], ...] = (
     ),
     (
         Sense("percussion", Weight.FAMILY),
-        "perc, prc, percussion, percussive, percusion, percu, perk, clav, wood, triangle, snap, finger, stick, block, "
-        "gong, chime, whistle, rattle, bottle",
+        "perc, prc, percussion, percussive, percusion, percu, perk, clav, wood, triangle, snap, finger, "
+        "stick, block, gong, chime, whistle, rattle, bottle",
     ),
     (
         Sense("other", Weight.SOUND),
-        "bass, sub, synth, sy, chord, stab, pad, lead, pluck, key, keys, piano, guitar, gtr, string, strings, brass, "
-        "organ, rhodes, flute, sax, arp, melody, vocal, vocals, vox, bgvox, voice, choir, fx, sfx, effect, noise, zap, "
-        "laser, riser, sweep, uplifter, downlifter, impact, texture, drone, ambience, atmosphere, atmos, foley, scratch, "
-        "bell, siren, glitch",
+        "bass, sub, synth, sy, chord, stab, pad, lead, pluck, key, keys, piano, guitar, gtr, string, "
+        "strings, brass, organ, rhodes, flute, sax, arp, melody, vocal, vocals, vox, bgvox, voice, choir, "
+        "fx, sfx, effect, noise, zap, laser, riser, sweep, uplifter, downlifter, impact, texture, drone, "
+        "ambience, atmosphere, atmos, foley, scratch, bell, siren, glitch",
     ),
 )
 """Phrases by what they say. Written as one ("bassdrum") or in the plural, they are understood too."""
@@ -130,19 +131,19 @@ COLLECTIVE = {"cymbals": Sense("ride", Weight.FAMILY)}
 """What a word says besides its own type when it names a folder: "Cymbals" holds crashes and rides."""
 
 QUALIFIERS = _set(
-    "open opened closed close pedal foot semi half tight hi high mid low floor rack left right hard soft long short "
-    "edge bell cup bow top bottom off on dry wet acoustic electro loop one shot drum drums"
+    "open opened closed close pedal foot semi half tight hi high mid low floor rack left right hard soft "
+    "long short edge bell cup bow top bottom off on dry wet acoustic electro loop one shot drum drums"
 )
 """Words without a type of their own that stand glued to one that has: "kickhard", "TomLow"."""
 INSIDE = _set(
-    "kick snare hihat hhat crash cymbal clap rimshot sidestick splash cowbell tambourin shaker bongo conga timbale "
-    "maraca woodblock bassdrum kdrum floortom percussion"
+    "kick snare hihat hhat crash cymbal clap rimshot sidestick splash cowbell tambourin shaker bongo conga "
+    "timbale maraca woodblock bassdrum kdrum floortom percussion"
 )
 """Words so distinct that they count anywhere in a longer one: "PearlSnareX", "jsnare"."""
 AT_END = ("hats", "hat", "toms", "tom", "rides", "ride")
 """Words that count at the end of a longer one: "CrispHat"; `ORDINARY` keeps the accidents out."""
 ORDINARY = _set(
-    "that what chat somewhat thats whats chats custom customs bottom bottoms phantom fantom atom atoms symptom accustom "
-    "bride pride stride strides override overrides joyride deride astride chloride fluoride nitride mcbride sidekick "
-    "clapton kickstart kickstarter kickback"
+    "that what chat somewhat thats whats chats custom customs bottom bottoms phantom fantom atom atoms "
+    "symptom accustom bride pride stride strides override overrides joyride deride astride chloride "
+    "fluoride nitride mcbride sidekick clapton kickstart kickstarter kickback"
 )

@@ -1,7 +1,7 @@
 """The type of a one-shot as its names tell it: words of the file name first, then of its folders.
 
 Pure, and blind to case, accents, digits and separators: "HiHatClosed", "hi-hat_CLOSED 03" and "hihatclosed"
-are one name. docs/drum-types.md says the rules in words and lists where they differ from the folders of a corpus.
+are one name. docs/drum-types.md says the rules in words, and where they differ from the folders of a corpus.
 """
 
 from __future__ import annotations

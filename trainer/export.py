@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,8 @@ from encoders.package import FORMAT, open_package
 from encoders.session import open_encoder
 from encoders.windows import WINDOW, WINDOW_S
 from trainer.corpus import Corpus
-from trainer.loop import load_weights
 from trainer.model import Encoder, Pair
+from trainer.run_folder import load_weights
 from trainer.settings import Settings, to_toml
 
 OPSET = 18

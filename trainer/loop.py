@@ -1,46 +1,32 @@
-"""Training: batches in, a run folder out. Plain torch; torchrun adds processes, and nothing else changes.
-
-    RUN/settings.toml        the resolved preset
-    RUN/run.json             commit, seed, corpus digest, versions
-    RUN/metrics.jsonl        one line a look: step, loss and its terms, pairs a second, and the eval split's figures
-    RUN/last.safetensors     weights, optimiser state and step, renamed into place at each look
-    RUN/best.safetensors     weights of the look with the best figure
-    RUN/tensorboard/         the same figures as curves
-"""
+"""Training: batches in, a run folder out. Plain torch; torchrun adds processes, and nothing else changes."""
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, distributed, nn
-from torch.utils.tensorboard import SummaryWriter
 
-from encoders.artefacts import replacing, write_bytes
-from encoders.errors import BadRequest, NotFound, Refused
+from encoders.errors import BadRequest
 from trainer import losses, mels
+from trainer.augment import augment
 from trainer.corpus import Corpus
 from trainer.evaluate import evaluate
-from trainer.mixing import Batch
-from trainer.mixing import batches as waveform_batches
+from trainer.loader import Batch
+from trainer.loader import batches as waveform_batches
 from trainer.model import Pair, build
-from trainer.settings import Loss, Optimiser, Settings, to_toml
+from trainer.run_folder import Log, describe, load_weights, resume, save
+from trainer.settings import Loss, Optimiser, Settings
 from trainer.spectrogram import PowerMel
 
-FORMAT = 1
 LOG_EVERY = 20
 """Steps between two lines of metrics."""
 
@@ -55,6 +41,7 @@ class Views:
         query, key: (B, D).
         query2, key2: (B, D), of the same songs, or None without QSInv.
         exclude: (B, B) bool, pairs that are no fair negatives: one song's, or equal samples.
+        exclude2: the same for keys against second keys.
     """
 
     query: Tensor
@@ -62,6 +49,7 @@ class Views:
     query2: Tensor | None
     key2: Tensor | None
     exclude: Tensor
+    exclude2: Tensor
 
 
 def objective(loss: Loss) -> dict[str, tuple[float, Term]]:
@@ -70,8 +58,10 @@ def objective(loss: Loss) -> dict[str, tuple[float, Term]]:
     V is the mean over both encoders, C their sum, N the mean over all embeddings.
     """
 
-    def pull(one: str, other: str) -> Term:
-        return lambda v: losses.contrastive(getattr(v, one), getattr(v, other), loss.temperature, v.exclude)
+    def pull(one: str, other: str, exclude: str = "exclude") -> Term:
+        return lambda v: losses.contrastive(
+            getattr(v, one), getattr(v, other), loss.temperature, getattr(v, exclude)
+        )
 
     terms: dict[str, tuple[float, Term]] = {
         "contrastive": (1.0, pull("query", "key")),
@@ -79,7 +69,7 @@ def objective(loss: Loss) -> dict[str, tuple[float, Term]]:
         "covariance": (loss.covariance, lambda v: losses.covariance(v.query) + losses.covariance(v.key)),
         "norm": (loss.norm, lambda v: losses.norm_hinge(torch.cat([v.query, v.key]), loss.norm_limit)),
         "invariance_query": (loss.invariance, pull("query", "query2")),
-        "invariance_key": (loss.invariance, pull("key", "key2")),
+        "invariance_key": (loss.invariance, pull("key", "key2", "exclude2")),
     }
     return {name: term for name, term in terms.items() if term[0]}
 
@@ -122,13 +112,13 @@ def train(
             load_weights(pair, start, settings)
         pair = pair.to(place, memory_format=torch.channels_last)
         optimiser = _optimiser(pair, settings.optimiser)
-        step, best = _resume(run, pair, optimiser, settings, corpus)
+        step, best = resume(run, pair, optimiser, settings, corpus)
         if rank == 0:
-            _describe(run, settings, corpus, start, step)
+            describe(run, settings, corpus, start, step)
         batches = pipeline(corpus, settings, step, rank, n_ranks, place, report)
         trained = _shared(pair, n_ranks, place)
         terms = objective(settings.loss)
-        log = _Log(run, step, settings, report) if rank == 0 else None
+        log = Log(run, step, settings, report) if rank == 0 else None
         deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
         while step < settings.run.steps:
             step += 1
@@ -137,7 +127,8 @@ def train(
                 group["lr"] = learning_rate(settings, step)
             with torch.autocast(place.type, torch.bfloat16, enabled=settings.run.precision == "bfloat16"):
                 views = _views(trained, query, key, query2, key2)
-            values = {name: term(_gathered(views, batch)) for name, (_, term) in terms.items()}
+            every = _gathered(views, batch)
+            values = {name: term(every) for name, (_, term) in terms.items()}
             loss = sum(terms[name][0] * value for name, value in values.items())
             if not torch.isfinite(loss):
                 raise _not_finite(step, float(loss), batch, corpus)
@@ -147,14 +138,18 @@ def train(
             over = _agreed(deadline is not None and time.monotonic() > deadline, n_ranks, place)
             looks = step % settings.run.evaluate_every == 0 or step == settings.run.steps or over
             if log and (step % LOG_EVERY == 0 or looks):
-                log.step(step, float(loss.detach()), {name: float(value.detach()) for name, value in values.items()})
+                log.step(
+                    step,
+                    float(loss.detach()),
+                    {name: float(value.detach()) for name, value in values.items()},
+                )
             if looks:
                 figures = look(pair, corpus, settings) if rank == 0 else None
                 if log:
                     best = log.look(step, figures, best)
                     if best["step"] == step:
-                        _save(run / "best.safetensors", pair, None, step, best, settings, corpus)
-                    _save(run / "last.safetensors", pair, optimiser, step, best, settings, corpus)
+                        save(run / "best.safetensors", pair, None, step, best, settings, corpus)
+                    save(run / "last.safetensors", pair, optimiser, step, best, settings, corpus)
                 if n_ranks > 1:
                     distributed.barrier()
             if over:
@@ -163,44 +158,59 @@ def train(
 
 
 def pipeline(
-    corpus: Corpus, settings: Settings, step: int, rank: int, n_ranks: int, place: torch.device, report: Callable
+    corpus: Corpus,
+    settings: Settings,
+    step: int,
+    rank: int,
+    n_ranks: int,
+    place: torch.device,
+    report: Callable,
 ) -> Iterator[tuple[Batch, Tensor, Tensor, Tensor | None, Tensor | None]]:
     """The preset's batches from a step on: (batch, query, key, second query, second key), power mels on the device."""
     return _PIPELINES[settings.data.pipeline](corpus, settings, step, rank, n_ranks, place, report)
 
 
 def _from_waveforms(corpus, settings, step, rank, n_ranks, place, report):
-    mel = PowerMel().to(place)
-    share = replace(settings, data=replace(settings.data, batch=settings.data.batch // n_ranks))
-    for batch in islice(waveform_batches(corpus, share, settings.run.seed + rank), step, None):
+    mel, seed = PowerMel().to(place), settings.run.seed
+    n_workers = max(1, torch.get_num_threads() - 1)
+    for batch in waveform_batches(
+        corpus, settings, seed, first_step=step, n_workers=n_workers, rank=rank, n_ranks=n_ranks
+    ):
+        rng = torch.Generator(place).manual_seed(_seed(seed, step, rank))
         with torch.no_grad():
-            views = [None if x is None else mel(x.to(place)) for x in _audio(batch)]
+            views = [
+                None if x is None else mel(augment(x.to(place), settings.augment, rng)) for x in _four(batch)
+            ]
+        step += 1
         yield batch, *views
 
 
 def _from_mels(corpus, settings, step, rank, n_ranks, place, report):
     stored = mels.Mels.open(corpus, lambda done, total: report(f"spectrograms: {done} of {total} songs"))
     for batch in mels.batches(stored, settings, step, settings.data.batch // n_ranks, rank):
-        views: list[Tensor | None] = []
-        for twin, (query, key) in enumerate(((batch.query, batch.key), (batch.query2, batch.key2))):
-            if query is None:
-                views += [None, None]
-                continue
-            seed = int(np.random.SeedSequence([settings.run.seed, step, rank, twin]).generate_state(1)[0])
-            with torch.no_grad():
-                views += mels.augment(query.to(place), key.to(place), settings, seed)
+        rng = torch.Generator(place).manual_seed(_seed(settings.run.seed, step, rank))
+        query, key, *second = (None if x is None else x.to(place) for x in _four(batch))
+        with torch.no_grad():
+            views = mels.augment(query, key, settings, rng)
+            twins = (None, None) if second[0] is None else mels.augment(*second, settings, rng)
         step += 1
-        yield batch, *views
+        yield batch, *views, *twins
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
 _PIPELINES = {"waveform": _from_waveforms, "mel": _from_mels}
 
 
-def _audio(batch: Batch) -> tuple[Tensor | None, ...]:
+def _four(batch: Batch) -> tuple[Tensor | None, ...]:
     return batch.query, batch.key, batch.query2, batch.key2
 
 
-def _views(trained: nn.Module, query: Tensor, key: Tensor, query2: Tensor | None, key2: Tensor | None) -> list[Tensor]:
+def _views(
+    trained: nn.Module, query: Tensor, key: Tensor, query2: Tensor | None, key2: Tensor | None
+) -> list[Tensor]:
     """Embeddings of both views in one pass, so that batch norm sees them together: two or four of (B, D)."""
     if query2 is None:
         return [z.float() for z in trained(query, key)]
@@ -210,11 +220,17 @@ def _views(trained: nn.Module, query: Tensor, key: Tensor, query2: Tensor | None
 
 
 def _gathered(views: list[Tensor], batch: Batch) -> Views:
-    """All processes' embeddings, with gradients, and the table of unfair negatives."""
-    song, content = (gather(ids.to(views[0].device)) for ids in (batch.song, batch.content))
-    exclude = (song[:, None] == song) | (content[:, None] == content)
+    """All processes' embeddings, with gradients, and the tables of unfair negatives."""
+    place = views[0].device
+    song, content = gather(batch.song.to(place)), gather(batch.content.to(place))
+    other = content if batch.content2 is None else gather(batch.content2.to(place))
+    same_song = song[:, None] == song
     query, key, *second = (gather(z) for z in views)
-    return Views(query, key, *(second or (None, None)), exclude)
+    return Views(
+        *(query, key, *(second or (None, None))),
+        exclude=same_song | (content[:, None] == content),
+        exclude2=same_song | (content[:, None] == other),
+    )
 
 
 class _Gather(torch.autograd.Function):
@@ -257,88 +273,20 @@ def look(pair: Pair, corpus: Corpus, settings: Settings, split: str = "eval") ->
         encoder = encoder.to(place).eval()
 
         def run(audio: np.ndarray) -> np.ndarray:
-            with torch.inference_mode(), torch.autocast(
-                place.type, torch.bfloat16, enabled=settings.run.precision == "bfloat16"
+            with (
+                torch.inference_mode(),
+                torch.autocast(place.type, torch.bfloat16, enabled=settings.run.precision == "bfloat16"),
             ):
                 z = encoder(torch.from_numpy(np.ascontiguousarray(audio)).to(place)).float()
             return nn.functional.normalize(z, dim=1).cpu().numpy()
 
         return run
 
-    figures = evaluate(encode(pair.query), encode(pair.key), corpus, split, settings.run.n_queries, settings.run.seed)
+    figures = evaluate(
+        encode(pair.query), encode(pair.key), corpus, split, settings.run.n_queries, settings.run.seed
+    )
     pair.train()
     return figures
-
-
-def load_weights(pair: Pair, path: Path, settings: Settings) -> None:
-    """Loads the weights of a checkpoint or package into a pair of the same architecture.
-
-    Raises:
-        NotFound: no such file, or not safetensors.
-        Refused: made for another architecture.
-    """
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            facts = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys() if name.startswith("bodies.")}  # noqa: SIM118
-    except (OSError, safetensors.SafetensorError) as error:
-        raise NotFound(str(path), found=str(error), expected="a checkpoint") from None
-    found, expected = facts.get("model", "nothing"), _architecture(settings)
-    if found != expected:
-        raise Refused(
-            str(path), found=found, expected=expected, remedy="train with a preset of the same [model] table"
-        )
-    pair.load_state_dict({name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()})
-
-
-def _architecture(settings: Settings) -> str:
-    """What must be equal for weights to fit, as JSON."""
-    return json.dumps({key: value for key, value in asdict(settings.model).items() if key != "weights"})
-
-
-def _save(
-    path: Path, pair: Pair, optimiser: torch.optim.Optimizer | None, step: int, best: dict, settings: Settings, corpus: Corpus
-) -> None:
-    tensors = {name: value.contiguous() for name, value in pair.state_dict().items()}
-    if optimiser:
-        for place, state in optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{place}.{name}": value.contiguous() for name, value in state.items()}
-    facts = {
-        "format": str(FORMAT),
-        "step": str(step),
-        "best": json.dumps(best),
-        "model": _architecture(settings),
-        "settings": to_toml(settings),
-        "corpus": corpus.digest,
-    }
-    write_bytes(path, safetensors.torch.save(tensors, facts))
-
-
-def _resume(
-    run: Path, pair: Pair, optimiser: torch.optim.Optimizer, settings: Settings, corpus: Corpus
-) -> tuple[int, dict[str, Any]]:
-    """Brings a run's last checkpoint back: its step and its best look; (0, {}) for a new run."""
-    path = run / "last.safetensors"
-    if not path.exists():
-        return 0, {}
-    load_weights(pair, path, settings)
-    with safetensors.safe_open(path, "pt") as file:
-        facts = file.metadata()
-        states: dict[int, dict[str, Tensor]] = {}
-        for name in file.keys():  # noqa: SIM118
-            if name.startswith("optimiser."):
-                _, place, key = name.split(".", 2)
-                states.setdefault(int(place), {})[key] = file.get_tensor(name)
-    _same(path, "corpus", facts["corpus"], corpus.digest)
-    for found, expected in zip(facts["settings"].splitlines(), to_toml(settings).splitlines(), strict=False):
-        _same(path, "settings", found, expected)
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": states})
-    return int(facts["step"]), json.loads(facts["best"])
-
-
-def _same(path: Path, what: str, found: str, expected: str) -> None:
-    if found != expected:
-        raise BadRequest(f"{path}: {what}", found=found, expected=expected, remedy="name another run folder")
 
 
 def _optimiser(pair: Pair, chosen: Optimiser) -> torch.optim.Optimizer:
@@ -400,78 +348,3 @@ def _agreed(over: bool, n_ranks: int, place: torch.device) -> bool:
     flag = torch.tensor(float(over), device=place)
     distributed.all_reduce(flag, distributed.ReduceOp.MAX)
     return bool(flag)
-
-
-def _describe(run: Path, settings: Settings, corpus: Corpus, start: Path | None, step: int) -> None:
-    write_bytes(run / "settings.toml", to_toml(settings).encode())
-    facts = {
-        "format": FORMAT,
-        "preset": settings.name,
-        "commit": _commit(),
-        "seed": settings.run.seed,
-        "corpus": {"path": str(corpus.path), "digest": corpus.digest, "songs": len(corpus.songs)},
-        "start": str(start) if start else None,
-        "resumed_at": step,
-        "torch": torch.__version__,
-    }
-    write_bytes(run / "run.json", json.dumps(facts, indent=1).encode())
-
-
-def _commit() -> str | None:
-    """The commit of the code, or None where it is no checkout."""
-    here = Path(__file__).resolve().parent
-    found = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or None
-
-
-class _Log:
-    """The run's figures: a line of JSON, TensorBoard's curves, a line of progress."""
-
-    def __init__(self, run: Path, step: int, settings: Settings, report: Callable[[str], None]) -> None:
-        self._path, self._settings, self._report = run / "metrics.jsonl", settings, report
-        if self._path.exists():  # steps after the checkpoint that a killed run went on from are done again
-            lines = [line for line in self._path.read_text().splitlines() if _step_of(line) <= step]
-            with replacing(self._path) as file:
-                file.writelines(f"{line}\n".encode() for line in lines)
-        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
-        self._since, self._from, self._first = time.monotonic(), step, step
-
-    def step(self, step: int, loss: float, terms: dict[str, float]) -> None:
-        seconds = time.monotonic() - self._since
-        rate = (step - self._from) * self._settings.data.batch / max(seconds, 1e-9)
-        left_min = (self._settings.run.steps - step) * self._settings.data.batch / max(rate, 1e-9) / 60
-        self._since, self._from = time.monotonic(), step
-        self._write({"step": step, "loss": loss, **terms, "pairs_per_s": round(rate, 1)})
-        self._report(f"step {step}: loss {loss:.3f}, {rate:.0f} pairs/s, {left_min:.0f} min left")
-
-    def look(self, step: int, figures: dict[str, Any], best: dict[str, Any]) -> dict[str, Any]:
-        """Notes a look at the eval split and says which look is the best so far."""
-        rank = picked(figures, self._settings.run.best_by)
-        self._write({"step": step, "rank": rank, "eval": figures})
-        self._report(f"step {step}: rank {rank:.4f} (best {min(rank, best.get('rank', 1.0)):.4f})")
-        self._since = time.monotonic()
-        return {"step": step, "rank": rank, "eval": figures} if rank < best.get("rank", np.inf) else best
-
-    def _write(self, line: dict[str, Any]) -> None:
-        with self._path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        for name, value in line.items():
-            if isinstance(value, float):
-                self._board.add_scalar(name, value, line["step"])
-
-
-def _step_of(line: str) -> float:
-    try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError):  # the half line of a process that was killed
-        return np.inf
-
-
-def picked(figures: dict[str, Any], by: str) -> float:
-    """The figure that checkpoints compete by: sparse mixes' mean normalised rank, over all or a mean over types."""
-    sparse = figures["sparse"]
-    if by == "all":
-        return sparse["mean_normalised_rank"]
-    by_type = [row for row in sparse["within_type"].values() if row["mean_normalised_rank"] is not None]
-    n_queries = sum(row["n_queries"] for row in by_type)
-    return sum(row["mean_normalised_rank"] * row["n_queries"] for row in by_type) / n_queries

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,8 +19,9 @@ from torch import Tensor
 
 from encoders.artefacts import replacing
 from encoders.audio import SAMPLE_RATE, SILENCE_DBFS
+from encoders.drum_types import TYPES
 from trainer.corpus import Corpus
-from trainer.mixing import Batch
+from trainer.loader import Batch
 from trainer.settings import Augment, Settings, Treatment
 from trainer.spectrogram import HOP, N_FRAMES, N_MELS, PowerMel
 
@@ -81,7 +83,7 @@ class Mels:
         return table
 
 
-def _write(path, corpus: Corpus, progress: Callable[[int, int], None]) -> None:
+def _write(path: Path, corpus: Corpus, progress: Callable[[int, int], None]) -> None:
     mel = PowerMel()
     with replacing(path) as file, torch.inference_mode():
         for done, song in enumerate(corpus.songs):
@@ -102,7 +104,9 @@ def _bytes(power: Tensor) -> bytes:
     return power.T.to(torch.bfloat16).contiguous().view(torch.int16).numpy().tobytes()
 
 
-def batches(mels: Mels, settings: Settings, first_step: int = 0, n_pairs: int | None = None, rank: int = 0) -> Iterator[Batch]:
+def batches(
+    mels: Mels, settings: Settings, first_step: int = 0, n_pairs: int | None = None, rank: int = 0
+) -> Iterator[Batch]:
     """Endless training batches as power mels; a step's batch depends on seed, step and rank alone.
 
     Args:
@@ -139,9 +143,10 @@ def _sibling(mels: Mels, row: int, rng: np.random.Generator) -> int:
     return int(rng.choice(mels.by_song["any"][mels.corpus.one_shots[row].song]))
 
 
-def _batch(mels: Mels, rows: list[int], again: list[int] | None, settings: Settings, rng: np.random.Generator) -> Batch:
+def _batch(
+    mels: Mels, rows: list[int], again: list[int] | None, settings: Settings, rng: np.random.Generator
+) -> Batch:
     hits = [mels.corpus.one_shots[row] for row in rows]
-    types = sorted({hit.type for hit in mels.corpus.one_shots})
 
     def views(chosen: list[int]) -> tuple[Tensor, Tensor]:
         queries = torch.stack([_mix(mels, row, settings, rng) for row in chosen])
@@ -154,9 +159,12 @@ def _batch(mels: Mels, rows: list[int], again: list[int] | None, settings: Setti
         key=key,
         song=torch.tensor([hit.song for hit in hits]),
         content=torch.tensor([hit.content for hit in hits]),
-        type=torch.tensor([types.index(hit.type) for hit in hits]),
+        type=torch.tensor([TYPES.index(hit.type) for hit in hits]),
         query2=query2,
         key2=key2,
+        content2=None
+        if again is None
+        else torch.tensor([mels.corpus.one_shots[row].content for row in again]),
     )
 
 
@@ -196,17 +204,16 @@ _BASIS = torch.cos(math.pi * _ORDERS[:, None] * _MEL) / _ORDERS[:, None]
 """(5, 128): a tilt and its first overtones, the rougher the weaker: a smooth equaliser curve is a sum of them."""
 
 
-def augment(query: Tensor, key: Tensor, settings: Settings, seed: int) -> tuple[Tensor, Tensor]:
+def augment(query: Tensor, key: Tensor, settings: Settings, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Section 5's four augmentations, each view for itself, after a treatment that a pair shares.
 
     Args:
         query, key: (B, 128, F) float32 power, on any device; left as they are.
-        seed: of everything that is drawn.
+        rng: draws everything; on the device of the views.
 
     Returns:
         The same shapes.
     """
-    rng = torch.Generator(query.device).manual_seed(seed)
     views = [view.transpose(1, 2).contiguous() for view in (query, key)]  # (B, F, 128)
     if settings.treatment.probability > 0:
         views = _treat(views, settings.treatment, rng)
@@ -255,7 +262,9 @@ def _treat(views: list[Tensor], treatment: Treatment, rng: torch.Generator) -> l
     results = []
     draws = zip(views, normal(len(basis)), normal(2), normal(1), normal(1), normal(1), strict=True)
     for x, bell, shelf, press, hiss, pitch in draws:
-        send_db = treatment.room_db - 20 * torch.rand(n, 1, generator=rng, device=device)  # one room, own sends
+        send_db = treatment.room_db - 20 * torch.rand(
+            n, 1, generator=rng, device=device
+        )  # one room, own sends
         low, high = shelf.split(1, 1)
         curve_db = treatment.eq_db * bell @ basis + treatment.shelf_db * (
             low * torch.sigmoid((0.2 - mel) * 30) + high * torch.sigmoid((mel - 0.7) * 30)
@@ -264,7 +273,11 @@ def _treat(views: list[Tensor], treatment: Treatment, rng: torch.Generator) -> l
         y = _resample(x.mT, mel * (N_MELS - 1) + treatment.pitch * pitch).mT if treatment.pitch else x
         y = _room(y, room_s, send_db) if treatment.room_s else y
         y = y * (10 ** (curve_db / 10))[:, None]
-        y = _compressed(y, 1 + (treatment.ratio - 1) * torch.special.ndtr(press)) if treatment.ratio > 1 else y
+        y = (
+            _compressed(y, 1 + (treatment.ratio - 1) * torch.special.ndtr(press))
+            if treatment.ratio > 1
+            else y
+        )
         floor_db = treatment.floor_db - 40 * torch.special.ndtr(hiss)
         y = _noisy(y, (y.amax((1, 2))[:, None] * 10 ** (floor_db / 10))[:, :, None], rng)
         results.append(torch.where(treated, y, x))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -101,7 +102,9 @@ class _Excite(nn.Module):
         return torch.sigmoid(self.fc2(F.silu(self.fc1(x.mean((2, 3), keepdim=True))))) * x
 
 
-def _unit(n_in: int, n_out: int, kernel: int, *, stride: int = 1, groups: int = 1, active: bool = True) -> nn.Sequential:
+def _unit(
+    n_in: int, n_out: int, kernel: int, *, stride: int = 1, groups: int = 1, active: bool = True
+) -> nn.Sequential:
     convolution = nn.Conv2d(n_in, n_out, kernel, stride, kernel // 2, groups=groups, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(n_out), *([nn.SiLU()] if active else []))
 
@@ -125,7 +128,7 @@ class Residual(nn.Module):
             nn.Conv2d(1, width, 5, (2, 4), 2, bias=False), nn.BatchNorm2d(width), nn.ReLU()
         )  # (B, width, 64, 87)
         widths = (width, width, 2 * width, 4 * width, 8 * width)
-        self.blocks = nn.Sequential(*(_Block(n_in, n_out) for n_in, n_out in zip(widths, widths[1:], strict=False)))
+        self.blocks = nn.Sequential(*(_Block(n_in, n_out) for n_in, n_out in pairwise(widths)))
         self.n_out = 2 * 4 * widths[-1]
 
     def forward(self, image: Tensor) -> Tensor:
@@ -158,7 +161,9 @@ class Body(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.level, self.floor = LEVELS[model.level], model.floor
-        self.backbone = Residual(model.width) if model.backbone == "residual" else EfficientNet(model.backbone)
+        self.backbone = (
+            Residual(model.width) if model.backbone == "residual" else EfficientNet(model.backbone)
+        )
         self.head = nn.Linear(self.backbone.n_out, model.dim)
 
     def forward(self, power: Tensor) -> Tensor:
@@ -235,13 +240,13 @@ def load_imagenet(backbone: nn.Module, name: str, weights: str = "imagenet") -> 
             str(path), found=error.strerror or str(error), expected=WEIGHTS_FILE[name], remedy=_OFFLINE
         ) from None
     if not found.startswith(digest):
-        raise BadRequest(str(path), found=f"sha256 {found[:8]}…", expected=f"{digest}…", remedy="fetch it again")
+        raise BadRequest(
+            str(path), found=f"sha256 {found[:8]}…", expected=f"{digest}…", remedy="fetch it again"
+        )
     backbone.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=True)
 
 
-_OFFLINE = (
-    'give the file\'s path as model.weights, or train from scratch with weights = "" and loss.invariance = 1.0'
-)
+_OFFLINE = 'give the file\'s path as model.weights, or train from scratch with weights = "" and loss.invariance = 1.0'
 
 
 def _fetch(name: str) -> Path:

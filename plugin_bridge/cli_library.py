@@ -49,14 +49,13 @@ def run_add(arguments: argparse.Namespace) -> None:
     state = state_folder(arguments.state)
     folders = [absolute(folder) for folder in arguments.folders]
     daemon = running.find(state)
-    if daemon:
-        for folder in folders:
-            with progress(f"indexing {folder}") as shown:
-                daemon.ask("/samplefit/folder/add", folder, progress=shown)
-    else:
-        with library_of(state) as library:
-            for folder in folders:
-                with progress(f"indexing {folder}") as shown:
+    for folder in folders:
+        with progress(f"indexing {folder}") as shown:
+            if daemon:
+                with daemon.connected() as client:
+                    client.ask("/samplefit/folder/add", folder, progress=shown)
+            else:
+                with library_of(state) as library:
                     library.add(folder, shown)
     _print_folders([row for row in read_folders(state) if row.path in folders])
 
@@ -71,12 +70,12 @@ def run_remove(arguments: argparse.Namespace) -> None:
                 folder, found="not followed", expected=", ".join(sorted(followed)) or "a folder added before"
             )
     daemon = running.find(state)
-    if daemon:
-        for folder in folders:
-            daemon.ask("/samplefit/folder/remove", folder)
-    else:
-        with library_of(state) as library:
-            for folder in folders:
+    for folder in folders:
+        if daemon:
+            with daemon.connected() as client:
+                client.ask("/samplefit/folder/remove", folder)
+        else:
+            with library_of(state) as library:
                 library.remove(folder)
 
 
@@ -93,7 +92,8 @@ def run_sync(arguments: argparse.Namespace) -> None:
     daemon = running.find(state)
     with progress("indexing") as shown:
         if daemon:
-            revision = daemon.ask("/samplefit/sync", progress=shown)[-1].arguments[1]
+            with daemon.connected() as client:
+                revision = client.ask("/samplefit/sync", progress=shown)[-1].arguments[1]
         else:
             with library_of(state) as library:
                 revision = library.sync(shown)

@@ -61,12 +61,12 @@ def _ask(daemon: running.Running, state: Path, arguments: argparse.Namespace) ->
         folder = absolute(arguments.folder)
         options += ["folder", folder]
         if not _follows(state, folder):
-            with progress(f"indexing {folder}") as shown:
-                daemon.ask("/samplefit/folder/add", folder, progress=shown)
+            with daemon.connected() as connection, progress(f"indexing {folder}") as shown:
+                connection.ask("/samplefit/folder/add", folder, progress=shown)
     with daemon.connected() as connection:
         for number, path in enumerate(arguments.audio):
-            connection.ask("/samplefit/stem/file", name, f"stem {number}", absolute(path))
-        connection.ask("/samplefit/suggest", name, *options)
+            connection.ask("/samplefit/stem/file", f"stem {number}", absolute(path), id=name)
+        connection.ask("/samplefit/suggest", *options, id=name)
     paths = [state / "answers" / f"{name}{ending}" for ending in (".json", ".tsv")]
     try:
         return json.loads(paths[0].read_text("utf-8"))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from encoders.errors import SamplefitError
-from plugin_bridge.addresses import FAIL, row_of
+from plugin_bridge.addresses import FAIL, PROGRESS, row_of
 from plugin_bridge.framing import LENGTH, Framing
 from plugin_bridge.osc import Argument, Message, encode, unpack
 
@@ -61,12 +61,19 @@ class Client:
             self._received = iter([message for packet in packets for message in unpack(packet)])
         return message
 
-    def ask(self, address: str, *arguments: Argument, id: int | str | None = None) -> list[Message]:
+    def ask(
+        self,
+        address: str,
+        *arguments: Argument,
+        id: int | str | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> list[Message]:
         """Sends a request and collects its replies, the last one included.
 
         Args:
             arguments: those after the id.
             id: the request's; None makes one.
+            progress: told (done, total) as the daemon reports it.
 
         Raises:
             Failed: the daemon said so.
@@ -82,6 +89,8 @@ class Client:
                 continue  # of an earlier request that was given up
             if reply.address == FAIL:
                 raise Failed(*reply.arguments[2:4])
+            if reply.address == PROGRESS:
+                progress(*reply.arguments[2:4])
             replies.append(reply)
             if reply.address in ends:
                 break

@@ -46,11 +46,11 @@ def run_demo() -> None:
 
 def _press(client: Client, folder: Path, stems: tuple[Path, ...]) -> None:
     began = time.perf_counter()
-    client.ask("/samplefit/folder/add", 1, str(folder / "samples"))
+    client.ask("/samplefit/folder/add", str(folder / "samples"))
     print(f"index  the library was searchable after {time.perf_counter() - began:.1f} s")
     for stem in stems:
-        client.ask("/samplefit/stem/file", "demo", stem.stem, str(stem))
-    *hits, done = client.ask("/samplefit/suggest", "demo", "k", N_SHOWN)
+        client.ask("/samplefit/stem/file", stem.stem, str(stem), id="demo")
+    *hits, done = client.ask("/samplefit/suggest", "k", N_SHOWN, id="demo")
     assert done.address == DONE and all(hit.address == HIT for hit in hits)
     print(
         f"press  {done.arguments[2]} hits in {done.arguments[3]:.0f} ms for {', '.join(stem.stem for stem in stems)}\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from encoders.artefacts import write_bytes
 from encoders.errors import SamplefitError
-from plugin_bridge.client import ask
+from plugin_bridge.client import Client
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,10 @@ class Running:
     web_port: int | None
     device: str
     version: str
+
+    def connected(self) -> Client:
+        """A connection to it."""
+        return Client(self.osc_host, self.osc_port)
 
 
 def announce(state: Path, running: Running) -> None:
@@ -37,7 +41,8 @@ def find(state: Path) -> Running | None:
     """The daemon of this state folder, or None: no file, a stale one, or nobody who answers there."""
     try:
         running = Running(**json.loads(_file(state).read_text("utf-8")))
-        ask(running.osc_host, running.osc_port, "/samplefit/status", timeout_s=5.0)
+        with running.connected() as client:
+            client.ask("/samplefit/status")
     except (OSError, ValueError, TypeError, SamplefitError):
         return None
     return running

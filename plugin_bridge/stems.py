@@ -1,0 +1,376 @@
+"""Stems held for a press: read from files, or put together from buffers that come in pieces, in any order.
+
+They are held under the request's id alone, whoever sent it: a UDP client may change its port between two packets.
+So a client picks an id that no other will, and two that share one share their stems.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import zlib
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.audio import (
+    BLOCK_VALUES,
+    BOUNCE_MAX_S,
+    MAX_CHANNELS,
+    MAX_SAMPLE_RATE,
+    MIN_SAMPLE_RATE,
+    FloatArray,
+    prepare,
+    read_audio,
+    to_mono,
+)
+from encoders.errors import BadRequest, NoSignal, NotFound, TooBig, TooLong
+from encoders.tables import nearest
+from plugin_bridge import addresses, replies
+from plugin_bridge.addresses import Call, Id
+from plugin_bridge.osc import Message
+
+ADDRESSES = (
+    addresses.STEM_FILE,
+    addresses.STEM_BEGIN,
+    addresses.STEM_DATA,
+    addresses.STEM_END,
+    addresses.STEM_DROP,
+)
+"""The requests that `answer` answers."""
+
+BYTES_PER_SAMPLE = {"f32le": 4, "s16le": 2, "s24le": 3}
+
+MAX_HELD_BYTES = 512 << 20
+"""Memory for all stems together: invented; eight stereo tracks of a minute take 185 MB while they arrive as float32
+and 85 MB from then on."""
+
+STEM_BYTES = 4096
+"""What a stem counts beside its audio, so that many tiny ones have their limit too."""
+
+IDLE_S = 600.0
+"""Stems of an id that was not heard of for so long are dropped (the contract's 10 minutes)."""
+
+MAX_GAPS = 100
+"""Gaps told of at once: invented; what they tell is sent again, and the next end tells of more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Incoming:
+    """A stem of which pieces are still to come.
+
+    Attributes:
+        data: (n_frames, bytes of a frame) uint8, as sent; zeros where nothing came yet.
+        came: (n_frames,) bool, which frames came.
+    """
+
+    sample_rate: int
+    n_channels: int
+    format: str
+    data: NDArray[np.uint8]
+    came: NDArray[np.bool_]
+
+    @property
+    def n_bytes(self) -> int:
+        return self.data.nbytes + self.came.nbytes
+
+    def put(self, first_frame: int, samples: bytes) -> None:
+        """Takes a piece.
+
+        Raises:
+            BadRequest: not whole frames, or frames that the stem does not have.
+        """
+        n_frames, frame_bytes = self.data.shape
+        n_new, rest = divmod(len(samples), frame_bytes)
+        if rest:
+            raise BadRequest(
+                "samples", found=f"{len(samples)} bytes", expected=f"whole frames of {frame_bytes} bytes"
+            )
+        if not 0 <= first_frame <= n_frames - n_new:
+            raise BadRequest(
+                "samples",
+                found=f"frames {first_frame} to {first_frame + n_new}",
+                expected=f"frames within 0 to {n_frames}",
+            )
+        part = slice(first_frame, first_frame + n_new)
+        self.data[part] = np.frombuffer(samples, np.uint8).reshape(n_new, frame_bytes)
+        self.came[part] = True
+
+    def gaps(self) -> list[tuple[int, int]]:
+        """(first_frame, n_frames) of each run of frames that did not come, `MAX_GAPS` at most."""
+        edges = np.flatnonzero(
+            np.diff(self.came, prepend=True, append=True)
+        )  # out of and back into what came
+        return [(int(a), int(b - a)) for a, b in islice(zip(edges[::2], edges[1::2], strict=True), MAX_GAPS)]
+
+    def samples(self, name: str) -> FloatArray:
+        """(T,) float32 mono at 44.1 kHz, read-only.
+
+        Raises:
+            NoSignal: NaN or infinity among them.
+        """
+        mono = np.empty(len(self.data), np.float32)
+        step = max(1, BLOCK_VALUES // self.n_channels)
+        for start in range(0, len(mono), step):
+            block = decode(self.data[start : start + step].reshape(-1), self.format)
+            mono[start : start + step] = to_mono(block.reshape(-1, self.n_channels))
+        return prepare(mono, self.sample_rate, name)
+
+
+class StemStore:
+    """Stems by id and name. Safe on many threads; requests under one id are to come one after another.
+
+    Args:
+        max_bytes: for all of them together.
+        clock: seconds that only grow.
+
+    Attributes:
+        n_bytes: held now.
+    """
+
+    def __init__(self, max_bytes: int = MAX_HELD_BYTES, clock: Callable[[], float] = time.monotonic) -> None:
+        self._max_bytes, self._clock = max_bytes, clock
+        self._lock = threading.Lock()
+        self._stems: dict[Id, dict[str, Incoming | FloatArray]] = {}
+        self._heard_s: dict[Id, float] = {}
+        self.n_bytes = 0
+
+    def begin(self, id: Id, stem: str, sample_rate: int, n_channels: int, n_frames: int, format: str) -> None:
+        """Makes room for a stem that comes in pieces, in place of one of that name.
+
+        Raises:
+            BadRequest: format, channels or rate out of range.
+            NoSignal: no frames.
+            TooLong: more than `BOUNCE_MAX_S`.
+            TooBig: more bytes than are left.
+        """
+        if format not in BYTES_PER_SAMPLE:
+            raise BadRequest(f"format {format[:32]!r}", expected=", ".join(BYTES_PER_SAMPLE))
+        _check_range("n_channels", n_channels, 1, MAX_CHANNELS)
+        _check_range("sample_rate", sample_rate, MIN_SAMPLE_RATE, MAX_SAMPLE_RATE)
+        if n_frames < 1:
+            raise NoSignal(f"stem {stem}", found=f"{n_frames} frames", expected="at least one")
+        if n_frames > BOUNCE_MAX_S * sample_rate:
+            raise TooLong(
+                f"stem {stem}",
+                found=f"{n_frames / sample_rate:.0f} s",
+                expected=f"at most {BOUNCE_MAX_S:g} s",
+                remedy="send a shorter part of it",
+            )
+        frame_bytes = n_channels * BYTES_PER_SAMPLE[format]
+        with self._lock:
+            self._expire()
+            self._make_room(id, stem, n_frames * (frame_bytes + 1))
+            data, came = np.zeros((n_frames, frame_bytes), np.uint8), np.zeros(n_frames, np.bool_)
+            self._put(id, stem, Incoming(sample_rate, n_channels, format, data, came))
+
+    def data(self, id: Id, stem: str, first_frame: int, samples: bytes) -> None:
+        """Takes a piece of a stem that was begun.
+
+        Raises:
+            NotFound: it was not begun, or has ended or expired.
+            BadRequest: frames that it does not have.
+        """
+        with self._lock:
+            self._incoming(id, stem).put(first_frame, samples)
+
+    def end(self, id: Id, stem: str, crc32: int) -> tuple[int, list[tuple[int, int]]]:
+        """Says that the whole stem was sent. A whole one is converted here, once, and held from then on.
+
+        Args:
+            crc32: of all its bytes, signed 32-bit.
+
+        Returns:
+            Its frames as sent, and its gaps (first_frame, n_frames): held only where there are none.
+
+        Raises:
+            NotFound: it was not begun, or has ended or expired.
+            BadRequest: another checksum; the stem stays as it is, to be sent again.
+            NoSignal: NaN or infinity; the stem is dropped.
+        """
+        with self._lock:
+            incoming = self._incoming(id, stem)
+        n_frames = len(incoming.data)
+        if gaps := incoming.gaps():
+            return n_frames, gaps
+        if (found := zlib.crc32(incoming.data)) != crc32 % (1 << 32):
+            raise BadRequest(
+                f"stem {stem}",
+                found=f"bytes of crc32 {found - (found >> 31 << 32)}",
+                expected=str(crc32),
+                remedy="send its pieces again, then end again",
+            )
+        try:
+            samples = incoming.samples(stem)
+        except NoSignal:
+            self.drop(id, stem)
+            raise
+        with self._lock:
+            self._put(id, stem, samples)
+        return n_frames, []
+
+    def file(self, id: Id, stem: str, path: str) -> int:
+        """Holds a sound file as a stem.
+
+        Returns:
+            Its frames at 44.1 kHz.
+
+        Raises:
+            What `read_audio` raises; TooBig: more bytes than are left.
+        """
+        samples = read_audio(path)
+        with self._lock:
+            self._expire()
+            self._make_room(id, stem, samples.nbytes)
+            self._put(id, stem, samples)
+        return len(samples)
+
+    def drop(self, id: Id, stem: str) -> int:
+        """Forgets a stem. Returns how many were there by that name: 0 or 1."""
+        with self._lock:
+            self._expire()
+            return self._remove(id, stem)
+
+    def take(self, id: Id, exclude: Collection[str] = ()) -> list[FloatArray]:
+        """The stems held under an id, without those named in `exclude`. They stay there.
+
+        Returns:
+            Each (T,) float32 mono at 44.1 kHz, read-only, in the order in which they came; at least one.
+
+        Raises:
+            NotFound: none held, or none of a name to be left out.
+            BadRequest: one was begun and has not ended.
+            NoSignal: all are left out.
+        """
+        with self._lock:
+            self._expire()
+            stems = dict(self._stems.get(id, {}))
+            if stems:
+                self._heard_s[id] = self._clock()
+        if not stems:
+            raise NotFound(f"id {id}", found="no stems", expected="at least one", remedy="send a stem first")
+        for name in exclude:
+            if name not in stems:
+                raise NotFound(
+                    f"exclude {name[:64]}", found="no such stem", expected=nearest(name[:64], stems)[:200]
+                )
+        wanted = [(name, stem) for name, stem in stems.items() if name not in exclude]
+        for name, stem in wanted:
+            if isinstance(stem, Incoming):
+                raise BadRequest(
+                    f"stem {name}",
+                    found="pieces only",
+                    expected="a stem that has ended",
+                    remedy="end or drop it",
+                )
+        if not wanted:
+            raise NoSignal(f"id {id}", found="every stem left out", expected="at least one to hear")
+        return [stem for _, stem in wanted]
+
+    def expire(self) -> int:
+        """Drops what was idle for `IDLE_S`; requests do so too. Returns the bytes still held."""
+        with self._lock:
+            self._expire()
+            return self.n_bytes
+
+    # Under the lock, from here on.
+
+    def _expire(self) -> None:
+        now = self._clock()
+        for id in [id for id, heard_s in self._heard_s.items() if now - heard_s >= IDLE_S]:
+            for stem in tuple(self._stems[id]):
+                self._remove(id, stem)
+
+    def _incoming(self, id: Id, stem: str) -> Incoming:
+        self._expire()
+        found = self._stems.get(id, {}).get(stem)
+        if not isinstance(found, Incoming):
+            raise NotFound(
+                f"stem {stem}",
+                found="nothing begun" if found is None else "a stem that has ended",
+                remedy=f"send {addresses.STEM_BEGIN} first",
+            )
+        self._heard_s[id] = self._clock()
+        return found
+
+    def _make_room(self, id: Id, stem: str, n_bytes: int) -> None:
+        """Drops the stem that is to be replaced. Raises TooBig where the new one has no room even so."""
+        old = self._stems.get(id, {}).get(stem)
+        n_other = self.n_bytes - (0 if old is None else _n_bytes(old))
+        if n_other + n_bytes + STEM_BYTES > self._max_bytes:
+            raise TooBig(
+                f"stem {stem}",
+                found=f"{n_bytes} bytes beside {n_other} held",
+                expected=f"at most {self._max_bytes} in all",
+                remedy="drop stems, send 16-bit or mono, or give files",
+            )
+
+    def _put(self, id: Id, stem: str, value: Incoming | FloatArray) -> None:
+        stems = self._stems.setdefault(id, {})
+        if (old := stems.get(stem)) is not None:
+            self.n_bytes -= _n_bytes(old)
+        stems[stem] = value
+        self.n_bytes += _n_bytes(value)
+        self._heard_s[id] = self._clock()
+
+    def _remove(self, id: Id, stem: str) -> int:
+        stems = self._stems.get(id, {})
+        if stem not in stems:
+            return 0
+        self.n_bytes -= _n_bytes(stems.pop(stem))
+        if not stems:
+            del self._stems[id], self._heard_s[id]
+        return 1
+
+
+def answer(store: StemStore, call: Call, reply: Callable[[Message], None]) -> int | None:
+    """Answers a call of `ADDRESSES`; see `server.Handler`."""
+    arguments = dict(call.arguments)
+    match call.address:
+        case addresses.STEM_FILE:
+            reply(replies.ready(call, arguments["stem"], store.file(call.id, **arguments)))
+        case addresses.STEM_BEGIN:
+            store.begin(call.id, **arguments)
+            return 1
+        case addresses.STEM_DATA:
+            store.data(call.id, **arguments)
+        case addresses.STEM_END:
+            n_frames, gaps = store.end(call.id, **arguments)
+            for gap in gaps:
+                reply(replies.missing(call, arguments["stem"], *gap))
+            if not gaps:
+                reply(replies.ready(call, arguments["stem"], n_frames))
+        case addresses.STEM_DROP:
+            return store.drop(call.id, **arguments)
+    return None
+
+
+def decode(data: NDArray[np.uint8], format: str) -> FloatArray:
+    """Little-endian PCM as float32.
+
+    Args:
+        data: (n * bytes of a sample,) uint8.
+        format: a key of `BYTES_PER_SAMPLE`.
+
+    Returns:
+        (n,) float32; integers scaled to -1..1.
+    """
+    if format == "f32le":
+        return data.view("<f4").astype(np.float32, copy=False)
+    if format == "s16le":
+        return data.view("<i2").astype(np.float32) / np.float32(1 << 15)
+    wide = np.zeros((len(data) // 3, 4), np.uint8)
+    wide[:, 1:] = data.reshape(-1, 3)  # the high bytes of an int32: the sign comes right
+    return wide.view("<i4")[:, 0].astype(np.float32) / np.float32(1 << 31)
+
+
+def _n_bytes(stem: Incoming | FloatArray) -> int:
+    return STEM_BYTES + (stem.n_bytes if isinstance(stem, Incoming) else stem.nbytes)
+
+
+def _check_range(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise BadRequest(name, found=str(value), expected=f"{low} to {high}")

@@ -12,7 +12,7 @@ from encoders.errors import SamplefitError
 from plugin_bridge import cli_daemon, cli_library, cli_models, cli_press, cli_trainer
 from plugin_bridge.cli_common import program_version
 
-MENDABLE = 2
+MENDABLE, OURS = 2, 1
 
 
 class _Parser(argparse.ArgumentParser):
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return chosen.run(chosen) or 0
     except SamplefitError as error:
         print(f"samplefit: {error.text}", file=sys.stderr)
-        return MENDABLE
+        return OURS if error.code == "internal" else MENDABLE
     except KeyboardInterrupt:
         print("samplefit: interrupted", file=sys.stderr)
         return 130

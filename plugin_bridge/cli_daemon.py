@@ -55,7 +55,9 @@ def run_serve(arguments: argparse.Namespace) -> None:
     with Library(state, encoder, watch=True) as library:
         daemon = Daemon(state, library, encoder, version)
         with OscServer(daemon, host, port) as server:
-            here = running.Running(os.getpid(), host, server.port, None, encoder.device, version)
+            here = running.Running(
+                os.getpid(), host, server.port, None, os.fspath(model), encoder.device, version
+            )
             running.announce(state, here)
             try:
                 ready = {

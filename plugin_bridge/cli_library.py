@@ -102,7 +102,8 @@ def run_sync(arguments: argparse.Namespace) -> None:
 
 def run_status(arguments: argparse.Namespace) -> None:
     state = state_folder(arguments.state)
-    status, daemon, model = read_status(state), running.find(state), model_in_use(state)
+    status, daemon = read_status(state), running.find(state)
+    model = Path(daemon.model) if daemon else model_in_use(state)
     document = status_document(status, model, daemon)
     if arguments.json:
         print_json(document)

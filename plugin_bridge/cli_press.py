@@ -63,16 +63,19 @@ def _ask(daemon: running.Running, state: Path, arguments: argparse.Namespace) ->
         if not _follows(state, folder):
             with daemon.connected() as connection, progress(f"indexing {folder}") as shown:
                 connection.ask("/samplefit/folder/add", folder, progress=shown)
+    files = [state / "answers" / f"{name}{ending}" for ending in (".json", ".tsv")]
+    stems = [f"stem {number}" for number in range(len(arguments.audio))]
     with daemon.connected() as connection:
-        for number, path in enumerate(arguments.audio):
-            connection.ask("/samplefit/stem/file", f"stem {number}", absolute(path), id=name)
-        connection.ask("/samplefit/suggest", *options, id=name)
-    paths = [state / "answers" / f"{name}{ending}" for ending in (".json", ".tsv")]
-    try:
-        return json.loads(paths[0].read_text("utf-8"))
-    finally:
-        for path in paths:
-            path.unlink(missing_ok=True)
+        try:
+            for stem, path in zip(stems, arguments.audio, strict=True):
+                connection.ask("/samplefit/stem/file", stem, absolute(path), id=name)
+            connection.ask("/samplefit/suggest", *options, id=name)
+            return json.loads(files[0].read_text("utf-8"))
+        finally:
+            for stem in stems:
+                connection.ask("/samplefit/stem/drop", stem, id=name)
+            for file in files:
+                file.unlink(missing_ok=True)
 
 
 def _answer_here(state: Path, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -83,7 +86,7 @@ def _answer_here(state: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     folder = absolute(arguments.folder) if arguments.folder else None
     want = wanted(preset, arguments.k, tuple(arguments.type), folder)
     package = open_package(find_model(state, arguments.model) if arguments.model else model_in_use(state))
-    stems = tuple(Stem(Path(path).stem, absolute(path)) for path in arguments.audio)
+    stems = tuple(Stem(absolute(path)) for path in arguments.audio)
     encoder = open_encoder(package)
     aside = state / "aside" / package.card.digest[:16] if arguments.model else state
     aside.mkdir(parents=True, exist_ok=True)

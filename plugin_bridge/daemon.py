@@ -13,13 +13,12 @@ from typing import Any, TypeVar
 from encoders.errors import SamplefitError
 from encoders.session import Encoder
 from index.library import Library
-from plugin_bridge import addresses, replies
+from plugin_bridge import addresses, replies, stems
 from plugin_bridge.addresses import Call
 from plugin_bridge.answers import check_name, write_answer, write_failure
 from plugin_bridge.press import Engine, Press, Stem, answer, document
 from plugin_bridge.server import Reply
 from plugin_bridge.settings import load_preset, wanted
-from plugin_bridge.stems import StemStore
 
 T = TypeVar("T")
 
@@ -49,16 +48,11 @@ class Daemon:
             version,
             clock,
         )
-        self._stems = StemStore()
+        self._stems = stems.StemStore()
         self._handlers = MappingProxyType(
             {
                 addresses.SUGGEST_FILE: self._suggest_file,
                 addresses.SUGGEST: self._suggest,
-                addresses.STEM_FILE: self._stems.file,
-                addresses.STEM_BEGIN: self._stems.begin,
-                addresses.STEM_DATA: self._stems.data,
-                addresses.STEM_END: self._stems.end,
-                addresses.STEM_DROP: self._stems.drop,
                 addresses.USED: self._mark,
                 addresses.LIKE: self._mark,
                 addresses.DISLIKE: self._mark,
@@ -66,6 +60,7 @@ class Daemon:
                 addresses.FOLDER_REMOVE: self._remove_folder,
                 addresses.STATUS: self._status,
                 addresses.SYNC: self._sync,
+                **dict.fromkeys(stems.ADDRESSES, self._hold),
             }
         )
 
@@ -73,15 +68,21 @@ class Daemon:
         """Answers one call; see `server.Handler`."""
         return self._handlers[call.address](call, reply)
 
+    def _hold(self, call: Call, reply: Reply) -> int | None:
+        return stems.answer(self._stems, call, reply)
+
     def _suggest_file(self, call: Call, reply: Reply) -> int:
         path = str(call.arguments["path"])
-        return self._press(call, reply, lambda: (Stem(Path(path).stem, path),))
+        return self._press(call, reply, lambda: (Stem(path=path),))
 
     def _suggest(self, call: Call, reply: Reply) -> int:
-        exclude = _one(call, "exclude", str)
-        return self._press(call, reply, lambda: self._stems.held(call.id, exclude))
+        def held() -> tuple[Stem, ...]:
+            exclude = [str(name) for name in call.options.get("exclude", ())]
+            return tuple(Stem(samples=samples) for samples in self._stems.take(call.id, exclude))
 
-    def _press(self, call: Call, reply: Reply, stems: Callable[[], tuple[Stem, ...]]) -> int:
+        return self._press(call, reply, held)
+
+    def _press(self, call: Call, reply: Reply, bounced: Callable[[], tuple[Stem, ...]]) -> int:
         """Answers a press, in OSC and, where it asks for one, in an answer file, which tells of a failure too."""
         began = self._clock()
         name = _one(call, "answer", str)
@@ -93,7 +94,7 @@ class Daemon:
             want = wanted(preset, _one(call, "k", int), types, _one(call, "folder", str))
             engine = Engine(self._encoder, self._library.snapshot)
             start_s, length_s = _one(call, "start", float) or 0.0, _one(call, "length", float)
-            press = Press(call.id, stems(), want, preset.n_windows, start_s, length_s)
+            press = Press(call.id, bounced(), want, preset.n_windows, start_s, length_s)
             found = answer(press, engine, self._clock)
             messages = [
                 replies.hit(call, hit.rank, hit.of, hit.type, hit.score, hit.path, hit.name, hit.duration_s)

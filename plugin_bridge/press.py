@@ -24,7 +24,6 @@ class Stem:
         samples: (T,) float32 mono at 44.1 kHz, or None.
     """
 
-    name: str
     path: str | None = None
     samples: FloatArray | None = None
 

@@ -13,12 +13,17 @@ from plugin_bridge.client import Client
 
 @dataclass(frozen=True)
 class Running:
-    """Where a daemon listens, and on what it computes."""
+    """Where a daemon listens, and on what it computes.
+
+    Attributes:
+        model: the folder of its model package.
+    """
 
     pid: int
     osc_host: str
     osc_port: int
     web_port: int | None
+    model: str
     device: str
     version: str
 

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 from encoders.errors import SamplefitError
-from plugin_bridge.addresses import FAIL, PROGRESS, row_of
+from plugin_bridge.addresses import DONE, FAIL, PROGRESS, row_of
 from plugin_bridge.framing import LENGTH, Framing
 from plugin_bridge.osc import Argument, Message, encode, unpack
 
@@ -87,6 +87,8 @@ class Client:
             reply = self.receive()
             if reply.arguments[:1] != (request_id,):
                 continue  # of an earlier request that was given up
+            if reply.address in (DONE, FAIL, PROGRESS) and reply.arguments[1] != address:
+                continue  # of one sent without waiting, under the same id
             if reply.address == FAIL:
                 raise Failed(*reply.arguments[2:4])
             if reply.address == PROGRESS:

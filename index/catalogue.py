@@ -91,6 +91,8 @@ MIGRATIONS = (
         BEGIN {_TOUCH.format(content="new.content")}; END;
     CREATE TRIGGER guess_in AFTER INSERT ON guesses
         BEGIN {_TOUCH.format(content="new.content")}; END;
+    CREATE TRIGGER guess_changed AFTER UPDATE ON guesses
+        BEGIN {_TOUCH.format(content="new.content")}; END;
     CREATE TRIGGER folder_state AFTER UPDATE OF state ON folders WHEN old.state <> new.state
         BEGIN
             INSERT INTO touched SELECT DISTINCT content, (SELECT value FROM meta WHERE key = 'revision')

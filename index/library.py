@@ -3,42 +3,39 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-
-from encoders.audio import FloatArray
-from encoders.drum_types import guess_type
 from encoders.errors import BadRequest, NotFound, Refused
-from encoders.package import Card
-from encoders.windows import pad
 from index import catalogue
 from index.catalogue import Catalogue, model_id, read_only, revision_of
-from index.decoding import Decoders, Examined
+from index.decoding import Decoders
+from index.files import Folder, content_at, folder_rows, jobs, known_files, n_files, write_delta
 from index.folders import EMPTY_GRACE_S, judge, volume_of
 from index.lock import StateLock
+from index.pipeline import KeyEncoder, examine
 from index.report import FolderState, LibraryStatus, Skipped, read_folders, read_skipped, read_status
-from index.scan import Delta, Stamp, Walk, compare, walk
+from index.scan import compare
+from index.sight import Glance, Lookout, Sight
 from index.snapshot import advanced, empty, rebuilt
-from index.types_by_sound import PER_TYPE, vote
+from index.types_by_sound import guess_types
 
-__all__ = ["FolderState", "Library", "LibraryStatus", "Skipped", "read_folders", "read_skipped", "read_status"]
+__all__ = [
+    "FolderState",
+    "Library",
+    "LibraryStatus",
+    "Skipped",
+    "read_folders",
+    "read_skipped",
+    "read_status",
+]
 
 Progress = Callable[[int, int], None]
 """Told (done, total)."""
 
 MARKS = ("used", "like", "dislike")
-
-BATCH = 8
-"""One-shots encoded at once; more gain nothing on a CPU."""
-
-COMMIT_EVERY, COMMIT_EVERY_S = 64, 1.0
-"""A kill costs at most what was encoded since the last commit."""
 
 PUBLISH_EVERY_S = 5.0
 """How often a long sync makes what it has found searchable."""
@@ -46,15 +43,6 @@ PUBLISH_EVERY_S = 5.0
 DELTA_MAX = 4096
 """One-shots that may lie beside the large table before it is made anew, or an eighth of it if that is more: so
 each one-shot is copied a few times over a library's life, and a press scans little beside the table."""
-
-
-class KeyEncoder(Protocol):
-    """What the library needs of an `Encoder`."""
-
-    @property
-    def card(self) -> Card: ...
-
-    def keys(self, windows: FloatArray) -> FloatArray: ...
 
 
 class Library:
@@ -92,6 +80,7 @@ class Library:
         self._lock = StateLock(self.state)
         self._catalogue = Catalogue(self.state)
         self._decoders = Decoders()
+        self._lookout = Lookout()
         with self._catalogue.change() as db:
             self._model = model_id(db, encoder.card.digest)
             catalogue.set_model_in_use(db, encoder.card.digest)
@@ -154,11 +143,25 @@ class Library:
             The library's revision.
         """
         with self._syncing:
-            for folder in self._folder_rows():
-                self._scan(*folder)
-            self._examine_all(progress or (lambda done, total: None))
-            self._guess_types()
+            self._scan()
+            self._examine(progress or (lambda done, total: None))
             return self._publish()
+
+    def sync_parts(self, parts: Mapping[bytes, Sequence[bytes]], hold_still_s: float) -> tuple[bytes, ...]:
+        """Brings some files and folders up to the disk, for whoever hears of changes.
+
+        Args:
+            parts: followed folder → paths below it; a folder that is not followed any more is left alone.
+            hold_still_s: files that changed so recently may still be written: they wait.
+
+        Returns:
+            The absolute paths that wait.
+        """
+        with self._syncing:
+            self._scan(parts)
+            young = self._examine(lambda done, total: None, hold_still_s)
+            self._publish()
+            return young
 
     def mark(self, path: bytes | str, what: str) -> None:
         """Notes that the user took, likes or dislikes a one-shot; it holds for every copy of the file.
@@ -170,7 +173,7 @@ class Library:
         if what not in MARKS:
             raise BadRequest("mark", found=repr(what), expected=", ".join(MARKS))
         with self._catalogue.change() as db:
-            content = _content_at(db, _absolute(path))
+            content = content_at(db, _absolute(path))
             if content is None:
                 raise NotFound(
                     os.fsdecode(path), found="not in the library", expected="the path of one of its one-shots"
@@ -191,111 +194,79 @@ class Library:
         """What is indexed, and how it is followed."""
         return read_status(self.state)
 
-    def _folder_rows(self) -> list[tuple[int, bytes, str, str, float | None]]:
+    def _scan(self, parts: Mapping[bytes, Sequence[bytes]] | None = None) -> None:
+        """Looks at the folders, or at parts of some, and writes down what is to be done about them."""
         with self._catalogue.reading() as db:
-            return db.execute(
-                "SELECT id, path, volume, state, emptied_at FROM folders ORDER BY path"
-            ).fetchall()
-
-    def _scan(self, number: int, folder: bytes, volume: str, state: str, emptied_at: float | None) -> None:
-        """Walks one folder and writes down what is to be done about it."""
-        volume_before = volume_of(folder)
-        try:
-            seen = walk(folder)
-        except OSError:
-            seen = None
-        volume_now = volume_of(folder)
-        if volume_now != volume_before:  # it went or came while we looked
-            seen = None
-        with self._catalogue.reading() as db:
-            known = _known_files(db, number)
-        now = self._clock()
-        presence = judge(known, volume, seen, volume_now)
-        if presence.emptied and emptied_at is not None and now - emptied_at >= EMPTY_GRACE_S:
-            presence = presence.__class__("online", believed=True)
-        with self._catalogue.change() as db:
-            if presence.emptied != (emptied_at is not None) or presence.state != state:
-                since = min(emptied_at or now, now) if presence.emptied else None
-                db.execute(
-                    "UPDATE folders SET state = ?, emptied_at = ? WHERE id = ?",
-                    (presence.state, since, number),
-                )
-            if presence.believed and seen is not None:
-                if volume_now != volume:
-                    db.execute("UPDATE folders SET volume = ? WHERE id = ?", (volume_now, number))
-                _write_delta(db, number, folder, seen, compare(known, seen))
-
-    def _examine_all(self, progress: Progress) -> None:
-        """Reads what is pending and encodes what has no key; again for what changed while it was read."""
-        tried: set[bytes] = set()
-        while jobs := {path: places for path, places in self._jobs().items() if path not in tried}:
-            tried |= jobs.keys()
-            self._examine(jobs, progress)
-
-    def _jobs(self) -> dict[bytes, list[tuple[int, bytes]]]:
-        """Path → the file rows that wait for it: those not read yet, and one for each content without a key."""
-        jobs: dict[bytes, list[tuple[int, bytes]]] = {}
-        with self._catalogue.reading() as db:
-            for folder_path, folder, path in db.execute(_PENDING, {"model": self._model}):
-                jobs.setdefault(os.path.join(folder_path, path), []).append((folder, path))
-        return jobs
-
-    def _examine(self, jobs: dict[bytes, list[tuple[int, bytes]]], progress: Progress) -> None:
-        claimed: set[bytes] = set()
-        turn = threading.Lock()
-
-        def is_known(content: bytes) -> bool:
-            with turn, self._catalogue.reading() as db:
-                known = content in claimed or _is_settled(db, self._model, content)
-                claimed.add(content)
-                return known
-
-        encoding: list[Examined] = []
-        finished: list[tuple[Examined, FloatArray | None]] = []
-        committed_at = published_at = time.monotonic()
-        for n_done, examined in enumerate(self._decoders.examine(list(jobs), is_known), 1):
-            if examined.samples is not None:
-                encoding.append(examined)
-            else:
-                finished.append((examined, None))
-            if len(encoding) == BATCH or (encoding and n_done == len(jobs)):
-                windows = np.stack([pad(one.samples) for one in encoding])  # (B, 176400)
-                finished += zip(encoding, self.encoder.keys(windows), strict=True)
-                encoding = []
-            now = time.monotonic()
-            if len(finished) >= COMMIT_EVERY or now - committed_at > COMMIT_EVERY_S or n_done == len(jobs):
-                with self._catalogue.change() as db:
-                    for one, key in finished:
-                        _write_examined(db, self._model, jobs[one.path], one, key)
-                finished, committed_at = [], now
-            if now - published_at > PUBLISH_EVERY_S:
-                self._publish()
-                published_at = now
-            progress(n_done, len(jobs))
-
-    def _guess_types(self) -> None:
-        """Gives a type to each key whose names tell none; to all of them anew when far more names tell one now."""
-        with self._catalogue.reading() as db:
-            n_labelled = db.execute(_N_LABELLED, {"model": self._model}).fetchone()[0]
-            n_before = catalogue.labelled_at_guess(db, self._model)
-            anew = n_labelled > 1.25 * n_before
-            nameless = db.execute(_NAMELESS + ("" if anew else _UNGUESSED), {"model": self._model}).fetchall()
-            if not nameless:
-                return
-            labelled = db.execute(_LABELLED, {"model": self._model, "per_type": PER_TYPE}).fetchall()
-        dim = self.encoder.card.dim
-        types = vote(
-            _matrix([vector for _, vector in nameless], dim),
-            _matrix([vector for _, vector in labelled], dim),
-            np.array([type_ for type_, _ in labelled]),
-        )
-        with self._catalogue.change() as db:
-            catalogue.set_labelled_at_guess(db, self._model, n_labelled if anew else n_before)
-            db.executemany(
-                """INSERT INTO guesses VALUES (?, ?, ?)
-                   ON CONFLICT (model, content) DO UPDATE SET type = excluded.type""",
-                [(self._model, content, type_) for (content, _), type_ in zip(nameless, types, strict=True)],
+            rows = [folder for folder in folder_rows(db) if parts is None or folder.path in parts]
+        glances = [
+            Glance(
+                row.number,
+                row.path,
+                row.volume,
+                tuple(parts[row.path]) if parts and row.state == "online" else None,
             )
+            for row in rows
+        ]
+        sights = self._lookout.look(glances)
+        doubted = [row for row in rows if not self._believe(row, sights[row.number])]
+        sights = self._lookout.look([Glance(row.number, row.path, row.volume) for row in doubted])
+        for folder in doubted:
+            self._believe(folder, sights[folder.number])
+
+    def _believe(self, folder: Folder, sight: Sight) -> bool:
+        """Writes down a sight of a folder; False where it is a part of one and only the whole can be judged."""
+        with self._catalogue.change() as db:
+            if sight.seen is not None and sight.parts is not None:
+                delta = compare(known_files(db, folder.number, sight.parts), sight.seen)
+                if not sight.seen.files and len(delta.gone) == n_files(db, folder.number) > 0:
+                    return False  # all are gone at once: it may be the drive
+                write_delta(db, folder, sight.seen, delta)
+                return True
+            known = known_files(db, folder.number)
+            presence = judge(known, folder.volume, sight.seen, sight.volume)
+            now = self._clock()
+            emptied_at = min(folder.emptied_at or now, now) if presence.emptied else None
+            is_over = emptied_at is not None and now - emptied_at >= EMPTY_GRACE_S
+            state = "online" if is_over else presence.state
+            volume = sight.volume if presence.believed else folder.volume
+            if (state, volume, emptied_at) != (folder.state, folder.volume, folder.emptied_at):
+                db.execute(
+                    "UPDATE folders SET state = ?, volume = ?, emptied_at = ? WHERE id = ?",
+                    (state, volume, emptied_at, folder.number),
+                )
+            if sight.seen is not None and (presence.believed or is_over):
+                write_delta(db, folder, sight.seen, compare(known, sight.seen))
+            return True
+
+    def _examine(self, progress: Progress, hold_still_s: float = 0.0) -> tuple[bytes, ...]:
+        """Reads what waits and encodes what has no key, each file once; then guesses types.
+
+        Returns:
+            The paths left waiting because they changed less than `hold_still_s` ago.
+        """
+        published_at = time.monotonic()
+
+        def told(done: int, total: int) -> None:
+            nonlocal published_at
+            if time.monotonic() - published_at > PUBLISH_EVERY_S:
+                self._publish()
+                published_at = time.monotonic()
+            progress(done, total)
+
+        tried: set[bytes] = set()
+        while True:
+            with self._catalogue.reading() as db:
+                waiting = {path: job for path, job in jobs(db, self._model).items() if path not in tried}
+            now_ns = time.time_ns()
+            young = {
+                path for path, job in waiting.items() if 0 <= now_ns - job.changed_ns < hold_still_s * 1e9
+            }
+            old = {path: job for path, job in waiting.items() if path not in young}
+            if not old:
+                guess_types(self._catalogue, self._model, self.encoder.card.dim)
+                return tuple(sorted(young))
+            tried |= old.keys()
+            examine(self._catalogue, self._decoders, self.encoder, self._model, old, told)
 
     def _publish(self, whole: bool = False) -> int:
         """Swaps in a snapshot of the catalogue as it is now."""
@@ -315,134 +286,5 @@ class Library:
         return revision
 
 
-_PENDING = """
-    SELECT folders.path, files.folder, files.path FROM files JOIN folders ON folders.id = files.folder
-    WHERE folders.state = 'online' AND files.content IS NULL AND files.code IS NULL
-    UNION
-    SELECT folders.path, files.folder, min(files.path) FROM files JOIN folders ON folders.id = files.folder
-    JOIN contents USING (content)
-    WHERE folders.state = 'online' AND files.code IS NULL AND contents.code IS NULL
-        AND NOT EXISTS (SELECT 1 FROM vectors WHERE vectors.model = :model AND vectors.content = files.content)
-    GROUP BY files.content
-"""
-
-_KEYS = """
-    FROM files JOIN folders ON folders.id = files.folder AND folders.state = 'online'
-    JOIN vectors ON vectors.content = files.content AND vectors.model = :model
-    WHERE files.code IS NULL
-"""
-_N_LABELLED = f"SELECT count(DISTINCT files.content) {_KEYS} AND files.type NOT NULL"
-_NAMELESS = f"SELECT DISTINCT files.content, vectors.vector {_KEYS} AND files.type IS NULL"
-_UNGUESSED = """
-    AND NOT EXISTS (SELECT 1 FROM guesses WHERE guesses.model = :model AND guesses.content = files.content)"""
-_LABELLED = f"""
-    SELECT type, vector FROM (
-        SELECT type, vector, row_number() OVER (PARTITION BY type ORDER BY content) AS place FROM (
-            SELECT files.type AS type, files.content AS content, vectors.vector AS vector
-            {_KEYS} AND files.type NOT NULL GROUP BY files.content, files.type
-        )
-    ) WHERE place <= :per_type ORDER BY type, place
-"""
-
-
 def _absolute(path: bytes | str) -> bytes:
     return os.path.abspath(os.fsencode(path))
-
-
-def _matrix(vectors: list[bytes], dim: int) -> FloatArray:
-    """(N, D) float32 of N keys as the catalogue keeps them."""
-    return np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), dim)
-
-
-def _known_files(db: sqlite3.Connection, folder: int) -> dict[bytes, Stamp]:
-    """The files of a folder as they were when they were read."""
-    rows = db.execute(
-        """SELECT path, size, mtime_ns, ctime_ns FROM files
-           WHERE folder = ? AND (content NOT NULL OR code NOT NULL)""",
-        (folder,),
-    )
-    return {path: (size, mtime_ns, ctime_ns) for path, size, mtime_ns, ctime_ns in rows}
-
-
-def _write_delta(db: sqlite3.Connection, folder: int, folder_path: bytes, seen: Walk, delta: Delta) -> None:
-    """Changed files become pending under their new stamp, those whose name says loop are left out at once."""
-    top = os.path.basename(folder_path)
-    db.executemany("DELETE FROM files WHERE folder = ? AND path = ?", [(folder, path) for path in delta.gone])
-    for path in delta.changed:
-        typed = guess_type(os.fsdecode(os.path.join(top, path)))
-        is_loop = typed is not None and typed.is_loop
-        db.execute(
-            _PUT_FILE,
-            (
-                folder,
-                path,
-                *seen.files[path],
-                typed.type if typed else None,
-                typed.subtype if typed else None,
-                "refused" if is_loop else None,
-                "a loop by its name, not a one-shot" if is_loop else None,
-            ),
-        )
-
-
-_PUT_FILE = """
-    INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?, ?)
-    ON CONFLICT (folder, path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns,
-        ctime_ns = excluded.ctime_ns, type = excluded.type, subtype = excluded.subtype, content = NULL,
-        code = excluded.code, text = excluded.text
-"""
-
-
-def _write_examined(
-    db: sqlite3.Connection,
-    model: int,
-    places: list[tuple[int, bytes]],
-    examined: Examined,
-    key: FloatArray | None,
-) -> None:
-    """What was found out about a file. One that changed meanwhile stays pending."""
-    if examined.content is None:
-        db.executemany(
-            "UPDATE files SET code = ?, text = ? WHERE folder = ? AND path = ?",
-            [(examined.code, examined.text, *place) for place in places],
-        )
-        return
-    if examined.stamp is None:
-        return
-    db.executemany(
-        "UPDATE files SET size = ?, mtime_ns = ?, ctime_ns = ?, content = ? WHERE folder = ? AND path = ?",
-        [(*examined.stamp, examined.content, *place) for place in places],
-    )
-    if not examined.known:
-        db.execute(
-            "INSERT OR IGNORE INTO contents VALUES (?, ?, ?, ?)",
-            (examined.content, examined.duration_s, examined.code, examined.text),
-        )
-    if key is not None:
-        db.execute(
-            "INSERT OR IGNORE INTO vectors (model, content, vector) VALUES (?, ?, ?)",
-            (model, examined.content, key.astype("<f4").tobytes()),
-        )
-
-
-def _is_settled(db: sqlite3.Connection, model: int, content: bytes) -> bool:
-    """Whether a content needs no decoding: it has a key of this model, or a reason to have none."""
-    row = db.execute(
-        """SELECT code NOT NULL OR EXISTS (SELECT 1 FROM vectors WHERE model = ? AND vectors.content = contents.content)
-           FROM contents WHERE content = ?""",
-        (model, content),
-    ).fetchone()
-    return row is not None and bool(row[0])
-
-
-def _content_at(db: sqlite3.Connection, path: bytes) -> bytes | None:
-    for folder, folder_path in db.execute("SELECT id, path FROM folders").fetchall():
-        prefix = folder_path.rstrip(b"/") + b"/"
-        if path.startswith(prefix):
-            row = db.execute(
-                "SELECT content FROM files WHERE folder = ? AND path = ? AND content NOT NULL",
-                (folder, path[len(prefix) :]),
-            ).fetchone()
-            if row is not None:
-                return row[0]
-    return None

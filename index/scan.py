@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from encoders.audio import EXTENSIONS
@@ -11,6 +11,10 @@ from encoders.audio import EXTENSIONS
 Stamp = tuple[int, int, int]
 """(size, mtime_ns, ctime_ns) of a file. ctime catches a file replaced by one of the same size and mtime; inode
 numbers are left out, because FAT and network drives deal them anew at each mount."""
+
+SEP = os.sep.encode()
+AFTER_SEP = bytes([SEP[0] + 1])
+"""What follows the separator in byte order: a folder's paths lie from folder + SEP up to folder + AFTER_SEP."""
 
 _ENDINGS = tuple(ending.encode() for ending in EXTENSIONS)
 
@@ -22,10 +26,12 @@ class Walk:
     Attributes:
         files: sound files by their path below the root, each with its stamp.
         unread: folders below the root that could not be listed; what was known below them still holds.
+        n_folders: how many were listed.
     """
 
     files: dict[bytes, Stamp]
-    unread: tuple[bytes, ...]
+    unread: tuple[bytes, ...] = ()
+    n_folders: int = 0
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,18 @@ class Delta:
     gone: tuple[bytes, ...]
 
 
-def walk(root: bytes) -> Walk:
+class NotSimple(Exception):
+    """A part of a folder that cannot be judged by itself: the whole has to be walked."""
+
+
+def walk(root: bytes, beat: Callable[[], None] = lambda: None) -> Walk:
     """Lists every sound file below a folder. Hidden names are left out (so macOS's "._" twins are).
 
     Links are followed. Each folder is listed once, so that a loop ends: under its own path where it lies below
     the root, else under the first link to it.
+
+    Args:
+        beat: called once for each folder, so that another thread sees the walk alive.
 
     Raises:
         OSError: the root itself cannot be listed.
@@ -51,13 +64,13 @@ def walk(root: bytes) -> Walk:
     folders, links = [b""], []
     while folders or links:
         below = folders.pop() if folders else links.pop(0)
-        path = os.path.join(root, below) if below else root
+        beat()
         try:
-            about = os.stat(path)
+            about = os.stat(os.path.join(root, below))
             if (about.st_dev, about.st_ino) in listed:
                 continue
             listed.add((about.st_dev, about.st_ino))
-            found = _list(path, below, files)
+            found = _list(root, below, files)
         except OSError:
             if not below:
                 raise
@@ -65,7 +78,34 @@ def walk(root: bytes) -> Walk:
             continue
         folders += found.folders
         links = sorted(links + found.links) if found.links else links
-    return Walk(files, tuple(sorted(unread)))
+    return Walk(files, tuple(sorted(unread)), len(listed))
+
+
+def walk_parts(root: bytes, parts: Iterable[bytes]) -> Walk:
+    """Lists some files and folders below a folder, as `walk` would have found them; what is not there is left out.
+
+    Raises:
+        NotSimple: a link to a folder is among them, or something cannot be read.
+    """
+    files: dict[bytes, Stamp] = {}
+    folders = []
+    try:
+        for part in parts:
+            path = os.path.join(root, part)
+            if os.path.isdir(path):
+                if os.path.realpath(path) != os.path.join(os.path.realpath(root), part):
+                    raise NotSimple
+                folders.append(part)
+            elif os.path.isfile(path) and _is_sound(os.path.basename(part)):
+                files[part] = stamp_of(os.stat(path))
+        while folders:
+            found = _list(root, folders.pop(), files)
+            if found.links:
+                raise NotSimple
+            folders += found.folders
+    except OSError:
+        raise NotSimple from None
+    return Walk(files)
 
 
 def compare(known: Mapping[bytes, Stamp], seen: Walk) -> Delta:
@@ -75,25 +115,34 @@ def compare(known: Mapping[bytes, Stamp], seen: Walk) -> Delta:
     return Delta(tuple(changed), tuple(sorted(gone)))
 
 
+def stamp_of(about: os.stat_result) -> Stamp:
+    """What tells one state of a file from another."""
+    return about.st_size, about.st_mtime_ns, about.st_ctime_ns
+
+
+def is_hidden(path: bytes) -> bool:
+    """Whether a name on a path below a root hides it."""
+    return path.startswith(b".") or SEP + b"." in path
+
+
 @dataclass(frozen=True)
 class _Found:
     folders: list[bytes]
     links: list[bytes]
 
 
-def _list(path: bytes, below: bytes, files: dict[bytes, Stamp]) -> _Found:
+def _list(root: bytes, below: bytes, files: dict[bytes, Stamp]) -> _Found:
     """Lists one folder into `files`; returns the folders in it, linked ones apart."""
     found = _Found([], [])
-    prefix = below + b"/" if below else b""
-    with os.scandir(path) as entries:
+    prefix = below + SEP if below else b""
+    with os.scandir(os.path.join(root, below)) as entries:
         for entry in entries:
             name = entry.name
             if name.startswith(b"."):
                 continue
             try:
-                if name.lower().endswith(_ENDINGS) and entry.is_file():
-                    about = entry.stat()
-                    files[prefix + name] = (about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+                if _is_sound(name) and entry.is_file():
+                    files[prefix + name] = stamp_of(entry.stat())
                 elif entry.is_dir():
                     (found.links if entry.is_symlink() else found.folders).append(prefix + name)
             except OSError:  # gone since it was listed, or a link that leads nowhere
@@ -101,5 +150,9 @@ def _list(path: bytes, below: bytes, files: dict[bytes, Stamp]) -> _Found:
     return found
 
 
+def _is_sound(name: bytes) -> bool:
+    return name.lower().endswith(_ENDINGS) and not name.startswith(b".")
+
+
 def _lies_in(path: bytes, folders: tuple[bytes, ...]) -> bool:
-    return any(path.startswith(folder + b"/") for folder in folders)
+    return any(path.startswith(folder + SEP) for folder in folders)

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.audio import FloatArray
+from index import catalogue
+from index.catalogue import Catalogue
 
 N_NEIGHBOURS = 9
 N_AGREE = 5
@@ -17,7 +19,35 @@ MIN_LABELLED = 2 * N_NEIGHBOURS
 PER_TYPE = 512
 """Labelled keys of one type that vote, at most: bounds the cost, and keeps a rich type from outvoting a poor one."""
 
+MORE_LABELLED = 1.25
+"""When so many times more names tell a type than at the last time, every guess is made anew."""
+
 _ROWS = 4096
+
+
+def guess_types(truth: Catalogue, model: int, dim: int) -> None:
+    """Gives a type to every key whose names tell none."""
+    with truth.reading() as db:
+        n_labelled = db.execute(_N_LABELLED, {"model": model}).fetchone()[0]
+        n_before = catalogue.labelled_at_guess(db, model)
+        anew = n_labelled > MORE_LABELLED * n_before
+        nameless = db.execute(_NAMELESS + ("" if anew else _UNGUESSED), {"model": model}).fetchall()
+        if not nameless:
+            return
+        labelled = db.execute(_LABELLED, {"model": model, "per_type": PER_TYPE}).fetchall()
+    types = vote(
+        _matrix([vector for _, vector in nameless], dim),
+        _matrix([vector for _, vector in labelled], dim),
+        np.array([type_ for type_, _ in labelled]),
+    )
+    with truth.change() as db:
+        if anew:
+            catalogue.set_labelled_at_guess(db, model, n_labelled)
+        db.executemany(
+            """INSERT INTO guesses VALUES (?, ?, ?) ON CONFLICT (model, content)
+               DO UPDATE SET type = excluded.type WHERE type <> excluded.type""",
+            [(model, content, type_) for (content, _), type_ in zip(nameless, types, strict=True)],
+        )
 
 
 def vote(keys: FloatArray, labelled: FloatArray, types: NDArray[np.str_]) -> list[str]:
@@ -41,3 +71,27 @@ def vote(keys: FloatArray, labelled: FloatArray, types: NDArray[np.str_]) -> lis
             for best, n in zip(votes.argmax(axis=1), votes.max(axis=1), strict=True)
         ]
     return voted
+
+
+def _matrix(vectors: list[bytes], dim: int) -> FloatArray:
+    """(N, D) float32 of N keys as the catalogue keeps them."""
+    return np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), dim)
+
+
+_KEYS = """
+    FROM files JOIN folders ON folders.id = files.folder AND folders.state = 'online'
+    JOIN vectors ON vectors.content = files.content AND vectors.model = :model
+    WHERE files.code IS NULL
+"""
+_N_LABELLED = f"SELECT count(DISTINCT files.content) {_KEYS} AND files.type NOT NULL"
+_NAMELESS = f"SELECT DISTINCT files.content, vectors.vector {_KEYS} AND files.type IS NULL"
+_UNGUESSED = """
+    AND NOT EXISTS (SELECT 1 FROM guesses WHERE guesses.model = :model AND guesses.content = files.content)"""
+_LABELLED = f"""
+    SELECT type, vector FROM (
+        SELECT type, vector, row_number() OVER (PARTITION BY type ORDER BY content) AS place FROM (
+            SELECT files.type AS type, files.content AS content, vectors.vector AS vector
+            {_KEYS} AND files.type NOT NULL GROUP BY files.content, files.type
+        )
+    ) WHERE place <= :per_type ORDER BY type, place
+"""

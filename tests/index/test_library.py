@@ -1,0 +1,285 @@
+"""Following folders: real files, moves, copies, drives that go away, models that change."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from encoders.errors import BadRequest, Busy, NotFound, Refused
+from index.folders import EMPTY_GRACE_S
+from index.library import Library, read_folders, read_skipped, read_status
+from tests.index.conftest import SAMPLE_RATE, StandIn, hit, paths_of, write_hit
+
+
+def test_a_folder_added_is_searchable(opened, drums, encoder):
+    for seed, name in enumerate(("kick_1.wav", "snare 2.wav", "sub/hh_open.wav")):
+        write_hit(drums / name, seed)
+    (drums / "notes.txt").write_text("no audio")
+    library = opened()
+    library.add(str(drums))
+    status = library.status()
+    assert status.one_shots == 3 and status.pending == 0 and encoder.n_encoded == 3
+    assert {type_: n for type_, n in status.by_type.items() if n} == {"kick": 1, "snare": 1, "hihat": 1}
+    assert paths_of(library) == {
+        os.fsencode(drums / name) for name in ("kick_1.wav", "snare 2.wav", "sub/hh_open.wav")
+    }
+
+
+def test_keys_are_those_of_the_graph(opened, drums, encoder):
+    write_hit(drums / "kick.wav", 7)
+    library = opened()
+    library.add(drums.as_posix())
+    window = np.zeros((1, 176_400), np.float32)
+    window[0, : len(hit(7))] = np.round(hit(7) * 32768) / 32768  # as a 16-bit file holds it
+    assert np.allclose(library.snapshot.tables[0].rows.vectors, encoder.keys(window), atol=1e-3)
+
+
+def test_a_second_sync_changes_nothing(opened, drums, encoder):
+    for seed in range(5):
+        write_hit(drums / f"x{seed}.wav", seed)
+    (drums / "broken.wav").write_bytes(b"RIFF nothing")
+    library = opened()
+    library.add(str(drums))
+    before, n_encoded = library.snapshot, encoder.n_encoded
+    assert library.sync() == before.revision
+    assert library.snapshot is before and encoder.n_encoded == n_encoded
+
+
+def test_changes_are_followed(opened, drums, encoder):
+    write_hit(drums / "a.wav", 1)
+    write_hit(drums / "b.wav", 2)
+    library = opened()
+    library.add(str(drums))
+    write_hit(drums / "b.wav", 3)
+    write_hit(drums / "c.wav", 4)
+    (drums / "a.wav").unlink()
+    library.sync()
+    assert paths_of(library) == {os.fsencode(drums / "b.wav"), os.fsencode(drums / "c.wav")}
+    assert encoder.n_encoded == 4
+
+
+def test_a_file_replaced_by_one_of_the_same_size_and_mtime_is_read_anew(opened, drums, encoder):
+    write_hit(drums / "a.wav", 1)
+    library = opened()
+    library.add(str(drums))
+    about = (drums / "a.wav").stat()
+    write_hit(drums / "a.wav", 2)
+    os.utime(drums / "a.wav", ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert (drums / "a.wav").stat().st_size == about.st_size
+    library.sync()
+    assert encoder.n_encoded == 2
+
+
+def test_moves_and_copies_are_not_encoded_again(opened, drums, encoder):
+    for seed in range(6):
+        write_hit(drums / "kicks" / f"{seed}.wav", seed)
+    library = opened()
+    library.add(str(drums))
+    library.mark(str(drums / "kicks/0.wav"), "like")
+    (drums / "kicks").rename(drums / "other place")
+    shutil.copy(drums / "other place/1.wav", drums / "copy.wav")
+    library.sync()
+    assert encoder.n_encoded == 6
+    assert len(library.snapshot) == 7
+    library.mark(str(drums / "other place/0.wav"), "used")
+    with sqlite3.connect(library.state / "catalogue.sqlite3") as db:
+        assert db.execute("SELECT count(DISTINCT content), count(*) FROM marks").fetchone() == (1, 2)
+    db.close()
+
+
+def test_what_is_left_out_says_why(opened, drums):
+    write_hit(drums / "kick.wav", 1)
+    write_hit(drums / "long.wav", 2, seconds=31.0)
+    write_hit(drums / "drum loop 120bpm.wav", 3)
+    (drums / "text.wav").write_text("hello")
+    (drums / "empty.wav").write_bytes(b"")
+
+    soundfile.write(drums / "silent.wav", np.zeros(1000, np.float32), SAMPLE_RATE)
+    soundfile.write(drums / "nan.wav", np.full(1000, np.nan, np.float32), SAMPLE_RATE, subtype="FLOAT")
+    library = opened()
+    library.add(str(drums))
+    codes = {Path(row.path).name: row.code for row in library.skipped()}
+    assert codes == {
+        "drum loop 120bpm.wav": "refused",
+        "empty.wav": "unreadable-audio",
+        "long.wav": "too-long",
+        "nan.wav": "no-signal",
+        "silent.wav": "no-signal",
+        "text.wav": "unreadable-audio",
+    }
+    assert library.status().one_shots == 1 and library.status().skipped == 6
+    assert all(Path(row.path).name in row.text or "loop" in row.text for row in library.skipped())
+
+
+def test_hidden_names_links_and_loops(opened, drums, tmp_path):
+    write_hit(drums / "real" / "a.wav", 1)
+    write_hit(drums / "._a.wav", 2)
+    write_hit(drums / ".hidden" / "b.wav", 3)
+    write_hit(tmp_path / "outside" / "c.wav", 4)
+    (drums / "link").symlink_to(tmp_path / "outside")
+    (drums / "real" / "loop").symlink_to(drums)
+    (drums / "again").symlink_to(drums / "real")
+    (drums / "nowhere.wav").symlink_to(drums / "missing.wav")
+    os.link(drums / "real" / "a.wav", drums / "hard.wav")
+    library = opened()
+    library.add(str(drums))
+    names = {os.fsdecode(path)[len(str(drums)) + 1 :] for path in paths_of(library)}
+    assert names == {"real/a.wav", "link/c.wav", "hard.wav"}
+
+
+@pytest.mark.parametrize(
+    "name", [b"k\xff\xfe.wav", "k\u0308.wav".encode(), b"new\nline.wav", b"n" * 251 + b".wav"]
+)
+def test_any_name_round_trips(opened, drums, name):
+    path = os.path.join(os.fsencode(drums), name)
+    write_hit(drums / "plain.wav", 1)
+    os.rename(drums / "plain.wav", path)
+    library = opened()
+    library.add(str(drums))
+    assert paths_of(library) == {path}
+    library.mark(os.fsdecode(path), "used")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_an_unreadable_file_is_left_out_until_it_can_be_read(opened, drums):
+    write_hit(drums / "a.wav", 1)
+    (drums / "a.wav").chmod(0)
+    library = opened()
+    library.add(str(drums))
+    assert [row.code for row in library.skipped()] == ["unreadable-audio"]
+    (drums / "a.wav").chmod(0o644)
+    library.sync()
+    assert library.skipped() == () and len(library.snapshot) == 1
+
+
+def test_a_folder_that_goes_away_comes_back_without_encoding(opened, drums, encoder):
+    for seed in range(4):
+        write_hit(drums / f"{seed}.wav", seed)
+    library = opened()
+    library.add(str(drums))
+    drums.rename(drums.with_name("away"))
+    library.sync()
+    (state,) = library.folders()
+    assert (state.state, state.one_shots) == ("offline", 4) and len(library.snapshot) == 0
+    library = opened()  # absent at start too
+    library.sync()
+    assert len(library.snapshot) == 0 and library.folders()[0].one_shots == 4
+    drums.with_name("away").rename(drums)
+    library.sync()
+    assert library.folders()[0].state == "online" and len(library.snapshot) == 4
+    assert encoder.n_encoded == 4
+
+
+def test_an_emptied_folder_is_cleaned_after_its_grace(opened, drums, encoder):
+    now = [1000.0]
+    write_hit(drums / "a.wav", 1)
+    library = opened(clock=lambda: now[0])
+    library.add(str(drums))
+    (drums / "a.wav").rename(drums.parent / "a.wav")
+    library.sync()
+    assert library.folders()[0].state == "offline" and library.folders()[0].one_shots == 1
+    now[0] += EMPTY_GRACE_S + 1
+    library.sync()
+    library.sync()
+    assert library.folders()[0].state == "online" and library.folders()[0].one_shots == 0
+    (drums.parent / "a.wav").rename(drums / "a.wav")
+    library.sync()
+    assert len(library.snapshot) == 1 and encoder.n_encoded == 1
+
+
+def test_removed_folders_are_forgotten_and_come_back_cheaply(opened, drums, encoder):
+    write_hit(drums / "a.wav", 1)
+    library = opened()
+    library.add(str(drums))
+    library.remove(str(drums))
+    assert library.folders() == () and len(library.snapshot) == 0
+    with pytest.raises(NotFound):
+        library.remove(str(drums))
+    library.add(str(drums))
+    assert len(library.snapshot) == 1 and encoder.n_encoded == 1
+
+
+def test_nested_folders_offer_a_file_for_each(opened, drums, encoder):
+    write_hit(drums / "in" / "a.wav", 1)
+    library = opened()
+    library.add(str(drums))
+    library.add(str(drums / "in"))
+    assert encoder.n_encoded == 1
+    library.remove(str(drums))
+    assert paths_of(library) == {os.fsencode(drums / "in" / "a.wav")}
+
+
+def test_models_are_never_mixed_and_going_back_is_free(opened, drums, encoder):
+    for seed in range(3):
+        write_hit(drums / f"{seed}.wav", seed)
+    opened().add(str(drums))
+    other = StandIn(seed=1, dim=48)
+    library = opened(other)
+    assert len(library.snapshot) == 0 and library.status().pending == 3
+    library.sync()
+    assert other.n_encoded == 3 and library.snapshot.tables[0].rows.vectors.shape[1] == 48
+    library = opened(encoder)
+    assert len(library.snapshot) == 3
+    library.sync()
+    assert encoder.n_encoded == 3
+
+
+def test_a_restart_offers_the_same(opened, drums):
+    for seed in range(3):
+        write_hit(drums / f"{seed}.wav", seed)
+    library = opened()
+    library.add(str(drums))
+    before = library.snapshot
+    after = opened().snapshot
+    assert after.revision == before.revision
+    assert np.array_equal(
+        after.tables[0].rows.vectors, np.concatenate([t.rows.vectors for t in before.tables])
+    )
+
+
+def test_types_by_sound(opened, drums):
+    for seed in range(12):
+        write_hit(drums / "kick" / f"{seed}.wav", 100, seconds=0.05 + 0.001 * seed)
+        write_hit(drums / "snare" / f"{seed}.wav", 200, seconds=0.05 + 0.001 * seed)
+    write_hit(drums / "mystery" / "1.wav", 100, seconds=0.048)
+    library = opened()
+    library.add(str(drums))
+    rows = library.snapshot.tables[-1].rows
+    guessed = [row for row in range(len(rows)) if rows.guessed[row]]
+    assert [(rows.path(row)[-13:], rows.type(row)) for row in guessed] == [(b"mystery/1.wav", "kick")]
+
+
+def test_one_library_a_state_folder(opened, tmp_path, encoder):
+    opened()
+    with pytest.raises(Busy, match=str(os.getpid())):
+        Library(tmp_path / "state", encoder)
+
+
+def test_reading_without_the_lock(opened, drums, tmp_path):
+    assert read_status(tmp_path / "nothing").one_shots == 0 and read_folders(tmp_path / "nothing") == ()
+    write_hit(drums / "a.wav", 1)
+    (drums / "b.wav").write_text("no")
+    library = opened()
+    library.add(str(drums))
+    state = tmp_path / "state"
+    assert read_status(state).one_shots == 1 and read_folders(state) == library.folders()
+    assert [row.code for row in read_skipped(state)] == ["unreadable-audio"]
+
+
+def test_bad_requests(opened, drums, tmp_path):
+    library = opened()
+    with pytest.raises(NotFound):
+        library.add(str(tmp_path / "none"))
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(Refused):
+        library.add(str(tmp_path / "file"))
+    with pytest.raises(BadRequest):
+        library.mark("x", "adore")
+    with pytest.raises(NotFound):
+        library.mark("/x.wav", "like")

@@ -194,24 +194,27 @@ def _numbers(rows: slice | NDArray[np.int64]) -> NDArray[np.int64]:
 def _diverse(pool: list[_Candidate], k: int, diversity: float) -> list[_Candidate]:
     """Chooses one after another: near to the query, far from what was chosen (maximal marginal relevance).
 
-    Scores are brought to 0..1 over the pool first, since query and key lie on either side of two encoders: their
-    cosines spread far less than those among keys.
+    Neither side keeps its cosines, whose scale differs from model to model: nearness is the place in the pool, 1
+    down to 0, and likeness begins at the pool's mean. So ten takes of one kick count as alike, ten kicks do not.
 
-    Source: Carbonell and Goldstein 1998, equation 1.
+    Args:
+        pool: by falling score.
+
+    Source: Carbonell and Goldstein 1998, equation 1, with those two changes.
     """
     if not pool:
         return []
     keys = np.stack([candidate.vector for candidate in pool])  # (P, D)
-    scores = np.array([candidate.score for candidate in pool])
-    fit = (scores - scores.min()) / max(float(np.ptp(scores)), 1e-9)
-    likeness = np.zeros(len(pool))  # to the nearest of those chosen
+    nearness = np.linspace(1, 0, len(pool))
+    usual = min(float((keys @ keys.mean(axis=0)).mean()), 1 - 1e-6)  # mean cosine of all pairs
+    likeness = np.zeros(len(pool))  # to the nearest of those chosen, 0..1
     chosen: list[int] = []
     while len(chosen) < min(k, len(pool)):
-        value = (1 - diversity) * fit - diversity * likeness
+        value = (1 - diversity) * nearness - diversity * likeness
         value[chosen] = -np.inf
         best = int(value.argmax())
         chosen.append(best)
-        likeness = np.maximum(likeness, keys @ keys[best])
+        likeness = np.maximum(likeness, (keys @ keys[best] - usual) / (1 - usual))
     return [pool[place] for place in chosen]
 
 

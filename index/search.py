@@ -18,6 +18,10 @@ K_MAX = 1000
 _SLACK = 1e-5
 """How far a float32 score may lie from the exact one; candidates this close to the last place are scored anew."""
 
+ANOTHER_TAKE = 0.9
+"""Likeness, from 0 at the mean of the candidates to 1 for equal keys, beyond which two one-shots are takes of one
+sound. Invented."""
+
 
 @dataclass(frozen=True)
 class Want:
@@ -195,7 +199,8 @@ def _diverse(pool: list[_Candidate], k: int, diversity: float) -> list[_Candidat
     """Chooses one after another: near to the query, far from what was chosen (maximal marginal relevance).
 
     Neither side keeps its cosines, whose scale differs from model to model: nearness is the place in the pool, 1
-    down to 0, and likeness begins at the pool's mean. So ten takes of one kick count as alike, ten kicks do not.
+    down to 0, and likeness begins at the pool's mean. So ten takes of one kick count as alike, ten kicks do not;
+    and another take comes after everything else, however small the diversity.
 
     Args:
         pool: by falling score.
@@ -210,7 +215,7 @@ def _diverse(pool: list[_Candidate], k: int, diversity: float) -> list[_Candidat
     likeness = np.zeros(len(pool))  # to the nearest of those chosen, 0..1
     chosen: list[int] = []
     while len(chosen) < min(k, len(pool)):
-        value = (1 - diversity) * nearness - diversity * likeness
+        value = (1 - diversity) * nearness - diversity * likeness - (likeness > ANOTHER_TAKE)
         value[chosen] = -np.inf
         best = int(value.argmax())
         chosen.append(best)

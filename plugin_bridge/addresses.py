@@ -342,7 +342,7 @@ def is_for_us(message: Message) -> bool:
 
 def id_of(message: Message) -> Id:
     """What a reply calls the request: its id, cut to 64 bytes, or "" where there is none."""
-    first = message.arguments[0] if message.arguments else ""
+    first = _whole(message.arguments[0]) if message.arguments else ""
     if isinstance(first, str):
         return trim(first, MAX_ID_BYTES)
     return first if _is_int32(first) else ""
@@ -352,7 +352,7 @@ def common_option(message: Message, key: str) -> Argument:
     """The value after `key`, or None: read before anything is checked, so that a refusal finds its way too."""
     for found, value in zip(message.arguments[1:], message.arguments[2:], strict=False):
         if found == key:
-            return value
+            return _whole(value)
     return None
 
 
@@ -382,7 +382,7 @@ def parse(message: Message) -> Call:
 
 
 def _checked_id(message: Message) -> Id:
-    first = message.arguments[0] if message.arguments else None
+    first = _whole(message.arguments[0]) if message.arguments else None
     if isinstance(first, str) and len(os.fsencode(first)) <= MAX_ID_BYTES:
         return first
     if _is_int32(first):
@@ -430,13 +430,9 @@ def is_port(value: Argument) -> bool:
 
 
 def _checked(field: Field, value: Argument, address: str) -> Argument:
-    """`value` as the type of its field.
-
-    Whole floats pass as ints up to 2^24: Pd and touch surfaces know no other number.
-    """
+    """`value` as the type of its field."""
     if field.type == "i":
-        if isinstance(value, float) and value.is_integer() and abs(value) <= 1 << 24:
-            return int(value)
+        value = _whole(value)
         good = _is_int32(value)
     elif field.type == "f":
         if isinstance(value, int) and not isinstance(value, bool):
@@ -463,6 +459,13 @@ def _checked(field: Field, value: Argument, address: str) -> Argument:
             found=f"{len(os.fsencode(value))} bytes",
             expected=f"a name of 1 to {MAX_STEM_BYTES} bytes",
         )
+    return value
+
+
+def _whole(value: Argument) -> Argument:
+    """A whole float as the int that it stands for, up to 2^24: Pd and touch surfaces know no other number."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= 1 << 24:
+        return int(value)
     return value
 
 

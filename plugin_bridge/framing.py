@@ -69,7 +69,7 @@ class SlipSplitter:
     """Packets between END bytes (RFC 1055); empty ones, which keep a line alive, are passed over."""
 
     def __init__(self, max_bytes: int = MAX_PACKET_BYTES) -> None:
-        self._max_bytes = 2 * max_bytes  # each byte may be escaped
+        self._max_bytes = max_bytes
         self._held = bytearray()
 
     @property
@@ -83,18 +83,19 @@ class SlipSplitter:
             if packet:
                 yield self._decoded(packet)
         self._held += rest
-        self._check(len(self._held))
+        self._check(len(self._held), 2 * self._max_bytes)  # each byte may be escaped
 
     def _decoded(self, packet: bytes) -> bytes:
-        self._check(len(packet))
         try:
-            return slip.decode(packet)
+            decoded = slip.decode(packet)
         except slip.ProtocolError:
             raise NotFramed("an escape byte before a byte that needs none") from None
+        self._check(len(decoded), self._max_bytes)
+        return decoded
 
-    def _check(self, n_bytes: int) -> None:
-        if n_bytes > self._max_bytes:
-            raise NotFramed(f"a packet of more than {self._max_bytes // 2} bytes")
+    def _check(self, n_bytes: int, most: int) -> None:
+        if n_bytes > most:
+            raise NotFramed(f"a packet of more than {self._max_bytes} bytes")
 
 
 @dataclass(frozen=True)

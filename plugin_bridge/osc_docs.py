@@ -48,8 +48,8 @@ _RULES = f"""\
   each packet (OSC 1.0, liblo); anything else is hung up on. Packets of up to {MAX_PACKET_BYTES >> 20} MiB. Replies
   come down the same connection, in its framing.
 - Addresses match exactly: a pattern character (`? * [ ] {{ }}`) is `refused`.
-- Replies carry only `i f s b`. In requests `h` and `d` pass as numbers, and a whole float where an `i` is due (Pd
-  knows no other number). At most {MAX_ARGUMENTS} arguments.
+- Replies carry only `i f s b`. In requests `h` and `d` pass as numbers, and a whole float where an `i` is due, the
+  id included (Pd knows no other number). At most {MAX_ARGUMENTS} arguments.
 - Bundles are unpacked, {MAX_DEPTH} deep at most. Time tags are ignored: everything is due now.
 - Strings are the file system's bytes, whatever their encoding. Paths are absolute.
 - Every reply is below 1 kB. What is only for display is cut to fit (a `name` to {MAX_LABEL_BYTES} bytes); a path

@@ -131,7 +131,7 @@ def train(
             values = {name: term(every) for name, (_, term) in terms.items()}
             loss = sum(terms[name][0] * value for name, value in values.items())
             if not torch.isfinite(loss):
-                raise _not_finite(step, float(loss), batch, corpus)
+                raise _not_finite(step, loss.item(), batch, corpus)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()

@@ -181,10 +181,13 @@ def _step_of(line: str) -> float:
 
 
 def picked(figures: dict[str, Any], by: str) -> float:
-    """The figure that checkpoints compete by: sparse mixes' mean normalised rank, over all or a mean over types."""
+    """The figure that checkpoints compete by: sparse mixes' mean normalised rank, over all one-shots or within types.
+
+    A small corpus whose eval split has one one-shot of each type is judged over all of them.
+    """
     sparse = figures["sparse"]
-    if by == "all":
+    by_type = [row for row in sparse["within_type"].values() if row["n_queries"]]
+    if by == "all" or not by_type:
         return sparse["mean_normalised_rank"]
-    by_type = [row for row in sparse["within_type"].values() if row["mean_normalised_rank"] is not None]
     n_queries = sum(row["n_queries"] for row in by_type)
     return sum(row["mean_normalised_rank"] * row["n_queries"] for row in by_type) / n_queries

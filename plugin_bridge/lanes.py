@@ -26,6 +26,7 @@ class Lanes:
         self._max_jobs, self._max_bytes, self._after = max_jobs, max_bytes, after
         self._lock = threading.Lock()
         self._lanes: dict[Hashable, deque[tuple[Job, int]]] = {}
+        self._is_closed = False
         self.n_jobs = self.n_bytes = 0
 
     @property
@@ -34,21 +35,24 @@ class Lanes:
         return 2 * self.n_jobs > self._max_jobs or 2 * self.n_bytes > self._max_bytes
 
     def submit(self, key: Hashable, n_bytes: int, job: Job) -> bool:
-        """Puts a job at the end of its lane. False: there is no room, and the job will not run."""
+        """Puts a job at the end of its lane. False: there is no room, or no more is taken; it will not run."""
         with self._lock:
-            if self.n_jobs >= self._max_jobs or self.n_bytes + n_bytes > self._max_bytes:
+            is_full = self.n_jobs >= self._max_jobs or self.n_bytes + n_bytes > self._max_bytes
+            if is_full or self._is_closed:
                 return False
             self.n_jobs += 1
             self.n_bytes += n_bytes
             if key in self._lanes:
                 self._lanes[key].append((job, n_bytes))
-                return True
-            self._lanes[key] = deque([(job, n_bytes)])
-        self._pool.submit(self._run_next, key)
+            else:
+                self._lanes[key] = deque([(job, n_bytes)])
+                self._pool.submit(self._run_next, key)
         return True
 
     def close(self) -> None:
-        """Lets the running jobs end and forgets the waiting ones."""
+        """Lets the running jobs end, forgets the waiting ones and takes no more."""
+        with self._lock:
+            self._is_closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _run_next(self, key: Hashable) -> None:
@@ -63,14 +67,6 @@ class Lanes:
                 lane.popleft()
                 if not lane:
                     del self._lanes[key]
-            if lane:
-                self._again(key)
+                elif not self._is_closed:  # behind the other lanes: none keeps a thread for itself
+                    self._pool.submit(self._run_next, key)
             self._after()
-
-    def _again(self, key: Hashable) -> None:
-        try:
-            self._pool.submit(
-                self._run_next, key
-            )  # to the end of the queue: no lane keeps a thread for itself
-        except RuntimeError:  # closed meanwhile
-            return

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,19 @@ def type_of_name(path: Path, notes: list[Note]) -> str | None:
     return None
 
 
+def type_of_instrument(text: str) -> str | None:
+    """The drum that a collection's word for an instrument means; a whole kit is "percussion", None is no drum."""
+    words = text.replace("_", " ").casefold()
+    if _KIT.fullmatch(words) or words in ("drum machine", "electronic drums", "full acoustic drumkit"):
+        return KIT_TYPE
+    typed = guess_type(words)
+    return None if typed is None or typed.type == "other" else typed.type
+
+
+KIT_TYPE = "percussion"
+"""Type of the hits of a stem that holds a whole kit: percussion they are, which drum nobody said."""
+
+
 def _without_sums(
     stems: tuple[StemFile, ...], given: frozenset[str], notes: list[Note]
 ) -> tuple[StemFile, ...]:
@@ -127,12 +140,15 @@ def _without_sums(
     kept = []
     for stem in stems:
         name = stem.name.casefold()
-        if stem.path.name in given or len(stems) == 1:
+        if stem.path.name in given:
             kept.append(stem)
         elif _WHOLE.fullmatch(name):
             notes.append(Note(str(stem.path), "left out: by its name the bounce of the whole song"))
         elif n_parts >= 2 and _KIT.fullmatch(name):
             notes.append(Note(str(stem.path), "left out: by its name a drum bus beside its own parts"))
+        elif stem.type is None and _KIT.fullmatch(name):
+            notes.append(Note(str(stem.path), f"a whole kit: its hits count as {KIT_TYPE}"))
+            kept.append(replace(stem, type=KIT_TYPE))
         else:
             kept.append(stem)
     return tuple(kept)

@@ -10,17 +10,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from encoders.audio import mix
 from encoders.errors import SamplefitError
 from encoders.session import Encoder
 from index.library import Library
 from plugin_bridge import addresses, replies, stems
 from plugin_bridge.addresses import Call
 from plugin_bridge.answers import check_name, write_answer, write_failure
-from plugin_bridge.press import Engine, Press, Stem, answer, document
+from plugin_bridge.press import Answer, Engine, Press, Stem, answer, document
 from plugin_bridge.server import Reply
 from plugin_bridge.settings import load_preset, wanted
 
 T = TypeVar("T")
+
+OnPress = Callable[[Press, Answer, dict[str, Any]], None]
+"""Told of a press that was answered, and of its answer as the contract's JSON; must return at once."""
 
 PROGRESS_EVERY_S = 0.25
 
@@ -31,6 +35,7 @@ class Daemon:
     Args:
         state: where answers go and presets are looked for.
         version: what status reports.
+        on_press: sees each press that was answered, whichever way it came.
     """
 
     def __init__(
@@ -40,13 +45,15 @@ class Daemon:
         encoder: Encoder,
         version: str,
         clock: Callable[[], float] = time.perf_counter,
+        on_press: OnPress = lambda press, found, document: None,
     ) -> None:
-        self._state, self._library, self._encoder, self._version, self._clock = (
+        self._state, self._library, self._encoder, self._version, self._clock, self._on_press = (
             state,
             library,
             encoder,
             version,
             clock,
+            on_press,
         )
         self._stems = stems.StemStore()
         self._handlers = MappingProxyType(
@@ -68,23 +75,43 @@ class Daemon:
         """Answers one call; see `server.Handler`."""
         return self._handlers[call.address](call, reply)
 
+    def press(self, press: Press) -> tuple[Answer, dict[str, Any]]:
+        """Answers a press; also as the contract's JSON.
+
+        Raises:
+            What `press.answer` raises.
+        """
+        began = self._clock()
+        engine = Engine(self._encoder, self._library.snapshot)
+        found = answer(press, engine, self._clock)
+        told = document(found, engine, 1000 * (self._clock() - began))
+        self._on_press(press, found, told)
+        return found, told
+
     def _hold(self, call: Call, reply: Reply) -> int | None:
         return stems.answer(self._stems, call, reply)
 
     def _suggest_file(self, call: Call, reply: Reply) -> int:
         path = str(call.arguments["path"])
-        return self._press(call, reply, lambda: (Stem(path=path),))
+        return self._press(call, reply, lambda: ((Stem(path=path),), None))
 
     def _suggest(self, call: Call, reply: Reply) -> int:
-        def held() -> tuple[Stem, ...]:
+        def held() -> tuple[tuple[Stem, ...], Stem | None]:
             exclude = [str(name) for name in call.options.get("exclude", ())]
-            return tuple(Stem(samples=samples) for samples in self._stems.take(call.id, exclude))
+            heard = tuple(Stem(samples=samples) for samples in self._stems.take(call.id, exclude))
+            left_out = self._stems.left_out(call.id, exclude)
+            return heard, Stem(samples=mix(left_out)) if left_out else None
 
         return self._press(call, reply, held)
 
-    def _press(self, call: Call, reply: Reply, bounced: Callable[[], tuple[Stem, ...]]) -> int:
-        """Answers a press, in OSC and, where it asks for one, in an answer file, which tells of a failure too."""
-        began = self._clock()
+    def _press(
+        self, call: Call, reply: Reply, bounced: Callable[[], tuple[tuple[Stem, ...], Stem | None]]
+    ) -> int:
+        """Answers a press, in OSC and, where it asks for one, in an answer file, which tells of a failure too.
+
+        Args:
+            bounced: gives the stems that are heard, and the track that is being replaced.
+        """
         name = _one(call, "answer", str)
         if name is not None:
             check_name(name)
@@ -92,10 +119,11 @@ class Daemon:
             preset = load_preset(self._state, _one(call, "preset", str) or "default")
             types = tuple(str(value) for value in call.options.get("type", ()))
             want = wanted(preset, _one(call, "k", int), types, _one(call, "folder", str))
-            engine = Engine(self._encoder, self._library.snapshot)
             start_s, length_s = _one(call, "start", float) or 0.0, _one(call, "length", float)
-            press = Press(call.id, bounced(), want, preset.n_windows, start_s, length_s)
-            found = answer(press, engine, self._clock)
+            heard, replaced = bounced()
+            found, told = self.press(
+                Press(call.id, heard, want, preset.n_windows, start_s, length_s, replaced)
+            )
             messages = [
                 replies.hit(call, hit.rank, hit.of, hit.type, hit.score, hit.path, hit.name, hit.duration_s)
                 for hit in found.hits
@@ -105,7 +133,7 @@ class Daemon:
                 write_failure(self._state, name, error)
             raise
         if name is not None:
-            write_answer(self._state, name, document(found, engine, 1000 * (self._clock() - began)))
+            write_answer(self._state, name, told)
         for message in messages:
             reply(message)
         return len(messages)

@@ -42,6 +42,7 @@ class Press:
         want: which hits.
         n_windows: excerpts that make the query, at most.
         start_s, length_s: the part of the bounce that counts; length None is the rest.
+        replaced: the track that a hit is to take the place of; no part of the bounce.
     """
 
     id: int | str
@@ -50,6 +51,7 @@ class Press:
     n_windows: int = 10
     start_s: float = 0.0
     length_s: float | None = None
+    replaced: Stem | None = None
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,13 @@ class Timings:
     search_ms: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Answer:
     """What a press gets.
 
     Attributes:
         n_windows, seconds: what of the bounce was heard.
+        bounce: (T,) float32, that part of it.
     """
 
     id: int | str
@@ -83,6 +86,7 @@ class Answer:
     n_windows: int
     seconds: float
     timings: Timings
+    bounce: FloatArray
 
 
 def answer(press: Press, engine: Engine, clock: Callable[[], float] = time.perf_counter) -> Answer:
@@ -102,7 +106,7 @@ def answer(press: Press, engine: Engine, clock: Callable[[], float] = time.perf_
     hits = search(engine.snapshot, query, press.want)
     found = clock()
     timings = Timings(*(1000 * (b - a) for a, b in ((began, loaded), (loaded, encoded), (encoded, found))))
-    return Answer(press.id, hits, len(press.stems), len(windows), len(audio) / SAMPLE_RATE, timings)
+    return Answer(press.id, hits, len(press.stems), len(windows), len(audio) / SAMPLE_RATE, timings, audio)
 
 
 def bounce(press: Press) -> FloatArray:

@@ -270,6 +270,12 @@ class StemStore:
             raise NoSignal(f"id {id}", found="every stem left out", expected="at least one to hear")
         return [stem for _, stem in wanted]
 
+    def left_out(self, id: Id, names: Collection[str]) -> list[FloatArray]:
+        """The stems of these names, where they are whole: what `take` leaves out."""
+        with self._lock:
+            stems = self._stems.get(id, {})
+            return [stem for name in names if isinstance(stem := stems.get(name), np.ndarray)]
+
     def expire(self) -> int:
         """Drops what was idle for `IDLE_S`; requests do so too. Returns the bytes still held."""
         with self._lock:

@@ -16,6 +16,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -412,37 +413,39 @@ def _bind_both(host: str, port: int) -> tuple[socket.socket, socket.socket]:
         Busy: it is taken.
         BadRequest: the host or the number is none of this machine's.
     """
-    for n_left in reversed(range(20)):  # a free TCP number may be taken on UDP
-        tcp = udp = None
+    for _ in range(20 if port == 0 else 1):  # a free TCP number may be taken on UDP
         try:
-            family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            tcp = socket.socket(family, socket.SOCK_STREAM)
-            if os.name == "posix":  # else a restart would wait for the last connection's farewell
-                tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tcp.bind(address)
-            tcp.listen(128)
-            udp = socket.socket(family, socket.SOCK_DGRAM)
-            udp.bind(tcp.getsockname())
-            tcp.setblocking(False)
-            udp.setblocking(False)
-            return tcp, udp
-        except (OSError, OverflowError) as error:
-            for half_open in (tcp, udp):
-                if half_open:
-                    half_open.close()
-            if getattr(error, "errno", None) != errno.EADDRINUSE:
+            if not 0 <= port <= 65_535:
+                raise OSError(f"port {port}")
+            return _bind_pair(host, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
                 raise BadRequest(
                     f"listening on {host}:{port}",
-                    found=str(error),
+                    found=error.strerror or str(error),
                     expected="an address of this machine and a port from 0 to 65535",
                 ) from None
-            if port or not n_left:
-                break
     raise Busy(
         f"port {port} of {host}",
         found="another program, or another samplefit, listening there",
         remedy="end that one, or choose another with --osc HOST:PORT",
     )
+
+
+def _bind_pair(host: str, port: int) -> tuple[socket.socket, socket.socket]:
+    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with ExitStack() as undo:
+        tcp = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        if os.name == "posix":  # else a restart would wait for the last connection's farewell
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        tcp.bind(address)
+        tcp.listen(128)
+        udp = undo.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+        udp.bind(tcp.getsockname())
+        tcp.setblocking(False)
+        udp.setblocking(False)
+        undo.pop_all()
+    return tcp, udp
 
 
 def _ask_for_buffer(udp: socket.socket, n_bytes: int) -> None:

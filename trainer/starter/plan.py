@@ -1,0 +1,120 @@
+"""Where the starter corpus's songs lie, and which of them there are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from encoders.errors import NotFound
+from trainer.starter.grooves import list_grooves
+from trainer.starter.modules import SUFFIXES as MODULE_SUFFIXES
+
+GROOVES_PER_FILE = 3
+LICENCES = {
+    "freedoom-head": "BSD-3-Clause",
+    "blasphemer": "BSD-3-Clause",
+    "openmsx": "GPL-2.0",
+    "tannerhelland": "CC-BY-4.0",
+    "simutrans": "Artistic-1.0",
+    "madadog": "CC-BY-SA-4.0",
+    "modules": "the copyright file of its Debian package",
+    "mma": "GPL-2.0-or-later",
+}
+"""Sources whose licence is known; a folder of another name is not rendered."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the material lies; None leaves a kind out.
+
+    Attributes:
+        midi: folder of folders of .mid files, each named by its source.
+        lmms: folder of folders of .mmpz projects, likewise.
+        modules: folder of folders of tracker modules, each named by the package it is of.
+        mma: MMA's library of grooves.
+        one_shots: folder SOURCE/TYPE/*.flac.
+        soundfonts: .sf2 and .sf3 files, at least one.
+    """
+
+    midi: Path | None
+    lmms: Path | None
+    modules: Path | None
+    mma: Path | None
+    one_shots: Path
+    soundfonts: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Song:
+    """A song that can be read.
+
+    Attributes:
+        family: what a tune's versions share; it decides the cell.
+        path: its file, or for MMA the groove file's name.
+        grooves: for MMA.
+    """
+
+    source: str
+    name: str
+    family: str
+    path: str
+    grooves: tuple[str, ...] = ()
+
+
+def folder_name(song: Song, variant: int) -> str:
+    return f"{song.source}__{song.name}__v{variant}"
+
+
+def list_songs(sources: Sources) -> tuple[Song, ...]:
+    """Every song that may be rendered, by source and name.
+
+    Raises:
+        NotFound: a folder or soundfont that is not there.
+    """
+    for path in (
+        sources.midi,
+        sources.lmms,
+        sources.modules,
+        sources.mma,
+        sources.one_shots,
+        *sources.soundfonts,
+    ):
+        if path is not None and not path.exists():
+            raise NotFound(str(path), found="nothing there", expected="material for the corpus")
+    if not sources.soundfonts:
+        raise NotFound("soundfonts", found="none", expected="at least one .sf2 or .sf3 file")
+    songs = [*_files(sources.midi, "*.mid"), *_files(sources.lmms, "*.mmpz"), *_modules(sources.modules)]
+    if sources.mma is not None:
+        for file, grooves in list_grooves(sources.mma):
+            for number in range(min(GROOVES_PER_FILE, len(grooves))):
+                chosen = grooves[number::GROOVES_PER_FILE]
+                songs.append(
+                    Song("mma", f"{_slug(file)}-{number + 1}", file.rpartition("/")[2], file, chosen)
+                )
+    return tuple(songs)
+
+
+_VERSION = re.compile(r"([-_ ]?v\d+|_[0-9a-f]{8}| ?\(.*\)|improved?|remix)+$", re.IGNORECASE)
+_COVERS = re.compile(r"aerith|eragon|kroc|dragonfyre|carol of the bells", re.IGNORECASE)
+"""Songs on others' themes inside an open collection: their licence is not the collection's to give."""
+
+
+def _files(root: Path | None, pattern: str) -> Iterator[Song]:
+    for folder in sorted(path for path in root.iterdir() if path.name in LICENCES) if root else ():
+        for path in sorted(folder.rglob(pattern)):
+            if not _COVERS.search(path.name):
+                name = "-".join(_slug(part) for part in path.relative_to(folder).with_suffix("").parts)
+                yield Song(folder.name, name, _slug(_VERSION.sub("", path.stem)), str(path))
+
+
+def _modules(root: Path | None) -> Iterator[Song]:
+    for path in sorted(root.rglob("*")) if root else ():
+        if path.suffix.lower() in MODULE_SUFFIXES:
+            name = _slug(f"{path.parent.name}-{path.stem}")
+            yield Song("modules", name, name, str(path))
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

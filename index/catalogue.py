@@ -154,6 +154,11 @@ class Catalogue:
         with self._turn:
             self.db.execute("DELETE FROM touched WHERE revision <= ?", (revision,))
 
+    def set_watching(self, how: str) -> None:
+        """Notes how the folders are followed, for those who read beside us; no new revision."""
+        with self._turn:
+            _set(self.db, "watching", how)
+
     def close(self) -> None:
         """Closes the connection; what was committed stays."""
         with self._turn:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from encoders.errors import BadRequest, NotFound, Refused
+from encoders.errors import BadRequest, Busy, NotFound, Refused
 from index import catalogue
 from index.catalogue import Catalogue, model_id, read_only, revision_of
 from index.decoding import Decoders
@@ -21,6 +21,7 @@ from index.scan import compare
 from index.sight import Glance, Lookout, Sight
 from index.snapshot import advanced, empty, rebuilt
 from index.types_by_sound import guess_types
+from index.watch import Follower, Parts
 
 __all__ = [
     "FolderState",
@@ -86,6 +87,12 @@ class Library:
             catalogue.set_model_in_use(db, encoder.card.digest)
         self.snapshot = empty(encoder.card.dim, encoder.card.digest)
         self._publish(whole=True)
+        self._closing = threading.Event()
+        self._follower = (
+            Follower(self._followed, self.sync_parts, self._catalogue.set_watching) if watch else None
+        )
+        if self._follower:
+            self._follower.start()
 
     def __enter__(self) -> Library:
         return self
@@ -94,7 +101,12 @@ class Library:
         self.close()
 
     def close(self) -> None:
-        """Ends the worker processes and gives the state folder back."""
+        """Ends the following and the worker processes and gives the state folder back; a sync under way is cut off."""
+        self._closing.set()
+        if self._follower:
+            self._follower.stop()
+        with self._syncing:
+            self._catalogue.set_watching("")
         self._decoders.close()
         self._catalogue.close()
         self._lock.release()
@@ -118,6 +130,7 @@ class Library:
                 (folder, volume_of(folder)),
             )
         self.sync(progress)
+        self._wake_follower()
 
     def remove(self, path: bytes | str) -> None:
         """Follows a folder no more. Its one-shots' keys and marks are kept, should it come back.
@@ -133,6 +146,7 @@ class Library:
                     os.fsdecode(path), found="not a folder of this library", remedy="see `samplefit folders`"
                 )
             self._publish()
+        self._wake_follower()
 
     def sync(self, progress: Progress | None = None) -> int:
         """Brings the library up to the disk: every change made before the call is searchable on return.
@@ -147,11 +161,11 @@ class Library:
             self._examine(progress or (lambda done, total: None))
             return self._publish()
 
-    def sync_parts(self, parts: Mapping[bytes, Sequence[bytes]], hold_still_s: float) -> tuple[bytes, ...]:
+    def sync_parts(self, parts: Mapping[bytes, Parts], hold_still_s: float) -> tuple[bytes, ...]:
         """Brings some files and folders up to the disk, for whoever hears of changes.
 
         Args:
-            parts: followed folder → paths below it; a folder that is not followed any more is left alone.
+            parts: followed folder → paths below it, or None for all of it; a folder that is not followed any more is left alone.
             hold_still_s: files that changed so recently may still be written: they wait.
 
         Returns:
@@ -194,7 +208,15 @@ class Library:
         """What is indexed, and how it is followed."""
         return read_status(self.state)
 
-    def _scan(self, parts: Mapping[bytes, Sequence[bytes]] | None = None) -> None:
+    def _wake_follower(self) -> None:
+        if self._follower:
+            self._follower.wake()
+
+    def _followed(self) -> dict[bytes, bool]:
+        with self._catalogue.reading() as db:
+            return {folder.path: folder.state == "online" for folder in folder_rows(db)}
+
+    def _scan(self, parts: Mapping[bytes, Parts] | None = None) -> None:
         """Looks at the folders, or at parts of some, and writes down what is to be done about them."""
         with self._catalogue.reading() as db:
             rows = [folder for folder in folder_rows(db) if parts is None or folder.path in parts]
@@ -203,7 +225,7 @@ class Library:
                 row.number,
                 row.path,
                 row.volume,
-                tuple(parts[row.path]) if parts and row.state == "online" else None,
+                parts[row.path] if parts and row.state == "online" else None,
             )
             for row in rows
         ]
@@ -248,6 +270,8 @@ class Library:
 
         def told(done: int, total: int) -> None:
             nonlocal published_at
+            if self._closing.is_set():
+                raise Busy("the library", found="it is being closed", remedy="sync again later")
             if time.monotonic() - published_at > PUBLISH_EVERY_S:
                 self._publish()
                 published_at = time.monotonic()

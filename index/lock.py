@@ -49,6 +49,15 @@ class StateLock:
         self._file.close()
 
 
+def is_held(state: Path) -> bool:
+    """Whether some process holds a state folder."""
+    try:
+        with open(Path(state) / NAME, "r+b") as file:
+            return not _try_lock(file.fileno())
+    except OSError:
+        return False
+
+
 if os.name == "nt":
     import msvcrt
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from encoders.drum_types import TYPES
 from index.catalogue import read_only, revision_of
+from index.lock import is_held
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,7 @@ def read_skipped(state: Path) -> tuple[Skipped, ...]:
 def read_status(state: Path) -> LibraryStatus:
     """What is indexed, as a process that does not hold the state folder can know it."""
     with read_only(state) as db:
-        row = db.execute("SELECT value FROM meta WHERE key = 'model'").fetchone()
-        model = row[0] if row else ""
+        model = _meta(db, "model")
         found = dict(db.execute(_BY_TYPE, (model,)).fetchall())
         by_type = {type_: found.get(type_, 0) for type_ in TYPES}
         folders = _folders(db)
@@ -94,7 +94,7 @@ def read_status(state: Path) -> LibraryStatus:
             db.execute(_N_PENDING, (model,)).fetchone()[0],
             sum(folder.skipped for folder in folders),
             revision_of(db),
-            "",
+            _meta(db, "watching") if is_held(state) else "",
             model,
             folders,
         )
@@ -115,6 +115,11 @@ _N_PENDING = f"""
     WHERE folders.state = 'online' AND files.code IS NULL AND contents.code IS NULL AND NOT EXISTS
         (SELECT 1 FROM vectors WHERE vectors.content = files.content AND vectors.model = {_MODEL})
 """
+
+
+def _meta(db: sqlite3.Connection, key: str) -> str:
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return row[0] if row else ""
 
 
 def _folders(db: sqlite3.Connection) -> tuple[FolderState, ...]:

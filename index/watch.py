@@ -1,0 +1,323 @@
+"""Hearing of changes: events say where to look, the look is the truth, and a timer mistrusts the events."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+from watchdog.observers.api import ObservedWatch
+
+from encoders.errors import SamplefitError
+from index.scan import SEP, is_hidden
+
+log = logging.getLogger(__name__)
+
+SETTLE_S = 0.3
+"""A file is taken when it has held still for so long; a DAW may be writing it. Invented: a suggestion a second
+after the last byte leaves no room for more."""
+
+PATIENCE_S = 3.0
+"""Where changes never cease, look after so long all the same."""
+
+FLOOD = 1000
+"""So many changes in one folder at once are looked at as the whole folder; the kernel drops events beyond 16,384."""
+
+TICK_S = 2.0
+"""How often watches are compared with what they should watch."""
+
+POLL_S = 10.0
+"""How often a folder without (enough) events is looked at, or every twentieth part of the time where a look is slow."""
+
+RESCAN_S = 900.0
+"""How often every folder is looked at, whatever the events say."""
+
+Parts = tuple[bytes, ...] | None
+"""Paths below a folder; None is all of it."""
+
+SyncParts = Callable[[Mapping[bytes, Parts], float], tuple[bytes, ...]]
+"""What to look at in each folder, seconds to hold still → absolute paths that were too young."""
+
+_HEARD = [
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+]
+"""Not the opening and closing of files read: that is what we do ourselves."""
+
+_NETWORK = (
+    "nfs",
+    "cifs",
+    "smb",
+    "9p",
+    "afs",
+    "ceph",
+    "gluster",
+    "fuse.",
+    "virtiofs",
+    "vboxsf",
+    "davfs",
+    "lustre",
+)
+
+
+@dataclass
+class _Follow:
+    """How one folder is followed.
+
+    Attributes:
+        watch: watchdog's; None without events.
+        root: device and inode that were watched.
+        polled: events are missing or do not reach every folder.
+        dirty: paths below that are to be looked at; holding b"" for the whole folder.
+    """
+
+    watch: ObservedWatch | None = None
+    root: tuple[int, int] | None = None
+    polled: bool = True
+    poll_at: float = 0.0
+    dirty: set[bytes] = field(default_factory=lambda: {b""})
+
+
+class Follower:
+    """A thread that keeps a library up to its folders.
+
+    Args:
+        folders: the folders to follow now, each with whether it is online.
+        sync_parts: looks at the disk, and takes what it finds.
+        tell: called with "events", "polling" or "both" when that changes.
+    """
+
+    def __init__(
+        self, folders: Callable[[], Mapping[bytes, bool]], sync_parts: SyncParts, tell: Callable[[str], None]
+    ) -> None:
+        self._folders, self._sync_parts, self._tell = folders, sync_parts, tell
+        self._heard: queue.SimpleQueue[tuple[bytes, bytes] | None] = queue.SimpleQueue()
+        self._follows: dict[bytes, _Follow] = {}
+        self._observer = Observer()
+        self._stopping = threading.Event()
+        self._said = ""
+        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+
+    def start(self) -> None:
+        """Begins with a look at everything."""
+        self._observer.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread; a sync under way has to be ended by its owner."""
+        self._stopping.set()
+        self._heard.put(None)
+        self._thread.join()
+        self._observer.stop()
+        self._observer.join()
+
+    def wake(self) -> None:
+        """Folders were added or removed."""
+        self._heard.put(None)
+
+    def _run(self) -> None:
+        rescan_at = time.monotonic() + RESCAN_S
+        while not self._stopping.is_set():
+            now = time.monotonic()
+            if now >= rescan_at:
+                rescan_at = now + RESCAN_S
+                for follow in self._follows.values():
+                    follow.dirty = {b""}
+                    follow.root = None  # count the watches anew
+            try:
+                self._tend()
+                self._look()
+            except (OSError, sqlite3.Error, SamplefitError) as error:  # a full disk, say: it may pass
+                log.warning("could not follow the folders, trying again: %s", error)
+                self._stopping.wait(TICK_S)
+            self._listen()
+
+    def _listen(self) -> None:
+        """Waits for events until they cease, or until there is something else to do."""
+        began = time.monotonic()
+        wait_s = SETTLE_S if any(follow.dirty for follow in self._follows.values()) else TICK_S
+        while time.monotonic() - began < PATIENCE_S:
+            try:
+                heard = self._heard.get(timeout=wait_s)
+            except queue.Empty:
+                return
+            if heard is None:
+                return
+            wait_s = SETTLE_S
+            folder, below = heard
+            follow = self._follows.get(folder)
+            if follow is not None and b"" not in follow.dirty:
+                follow.dirty.add(below)
+                if len(follow.dirty) > FLOOD:
+                    follow.dirty = {b""}
+
+    def _look(self) -> None:
+        """Looks at what is dirty or due."""
+        now = time.monotonic()
+        for follow in self._follows.values():
+            if follow.polled and now >= follow.poll_at:
+                follow.dirty = {b""}
+        parts = {
+            folder: None if b"" in follow.dirty else tuple(sorted(follow.dirty))
+            for folder, follow in self._follows.items()
+            if follow.dirty
+        }
+        if not parts:
+            return
+        young = self._sync_parts(parts, SETTLE_S)
+        took_s = time.monotonic() - now
+        for folder in parts:
+            follow = self._follows[folder]
+            follow.dirty = {
+                path[len(folder) :].lstrip(SEP) for path in young if path.startswith(folder + SEP)
+            }
+            follow.poll_at = time.monotonic() + max(POLL_S, 20 * took_s)
+
+    def _tend(self) -> None:
+        """Brings the watches up to the folders: new ones, removed ones, those whose drive came back."""
+        wanted = self._folders()
+        for folder in self._follows.keys() - wanted.keys():
+            self._forget(self._follows.pop(folder))
+        for folder, is_online in wanted.items():
+            follow = self._follows.setdefault(folder, _Follow())
+            if not is_online or is_network(folder):
+                self._forget(follow)
+            elif not self._is_watched(folder, follow):
+                self._forget(follow)
+                self._watch(folder, follow)
+                follow.dirty = {b""}  # what happened before the watch
+        modes = {self._mode(follow) for follow in self._follows.values()}
+        said = next(iter(modes), "events") if len(modes) < 2 else "both"
+        if said != self._said:
+            self._said = said
+            self._tell(said)
+
+    @staticmethod
+    def _mode(follow: _Follow) -> str:
+        return "polling" if follow.watch is None else "both" if follow.polled else "events"
+
+    def _is_watched(self, folder: bytes, follow: _Follow) -> bool:
+        alive = any(
+            emitter.watch == follow.watch and emitter.is_alive() for emitter in self._observer.emitters
+        )
+        return follow.watch is not None and alive and follow.root == _root(folder)
+
+    def _watch(self, folder: bytes, follow: _Follow) -> None:
+        """Asks for events; where they cannot reach every folder, it is polled as well."""
+        follow.root = _root(folder)
+        try:
+            follow.watch = self._observer.schedule(
+                _Handler(folder, self._heard.put), os.fsdecode(folder), recursive=True, event_filter=_HEARD
+            )
+        except OSError as error:
+            log.warning("no events for %s, it is polled: %s", os.fsdecode(folder), error)
+            follow.watch, follow.polled = None, True
+            return
+        roots = [other for other, about in self._follows.items() if about.watch is not None]
+        follow.polled = n_watches() < sum(map(n_folders, roots))
+        if follow.polled:
+            log.warning(
+                "fewer folders can be watched than %s has, it is polled as well: raise fs.inotify.max_user_watches",
+                os.fsdecode(folder),
+            )
+
+    def _forget(self, follow: _Follow) -> None:
+        if follow.watch is not None:
+            with contextlib.suppress(KeyError, OSError):  # its emitter may be dead, its drive away
+                self._observer.unschedule(follow.watch)
+        follow.watch, follow.root, follow.polled = None, None, True
+
+
+class _Handler(FileSystemEventHandler):
+    """Only notes where something happened: a slow handler makes the kernel drop events."""
+
+    def __init__(self, folder: bytes, put: Callable[[tuple[bytes, bytes]], None]) -> None:
+        self._folder, self._put = folder, put
+
+    def dispatch(self, event: FileSystemEvent) -> None:
+        for path in (event.src_path, event.dest_path):
+            if path:
+                self._note(os.fsencode(path))
+
+    def _note(self, path: bytes) -> None:
+        if path.startswith(self._folder + SEP):
+            below = path[len(self._folder) + 1 :]
+            if not is_hidden(below):
+                self._put((self._folder, below))
+        else:  # the root itself, or under another name of it
+            self._put((self._folder, b""))
+
+
+def is_network(folder: bytes) -> bool:
+    """Whether a folder lies where the system hears of its own changes alone: a network drive, most of FUSE.
+
+    Never touches the folder: a share that hangs would hang the question.
+    """
+    if folder.startswith(b"\\\\"):
+        return True
+    try:
+        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    except OSError:
+        return False
+    best, kind = b"", b""
+    for line in lines:
+        left, _, right = line.partition(b" - ")
+        point = left.split()[4].decode("unicode_escape").encode("latin-1")  # spaces stand there as \040
+        inside = folder == point or folder.startswith(point.rstrip(b"/") + b"/")
+        if inside and len(point) >= len(best):
+            best, kind = point, right.split()[0]
+    return kind.decode("ascii", "replace").startswith(_NETWORK)
+
+
+def n_folders(root: bytes) -> int:
+    """How many folders lie in a tree, itself among them, links not followed: what has to be watched."""
+    return sum(1 for _ in os.walk(root))
+
+
+def n_watches() -> int:
+    """How many inotify watches this process holds; watchdog says nothing where the system's limit left some out.
+
+    Very many on systems that watch trees as wholes.
+    """
+    found = 0
+    try:
+        for entry in os.scandir("/proc/self/fdinfo"):
+            with contextlib.suppress(OSError):
+                found += Path(entry.path).read_bytes().count(b"inotify wd:")
+    except OSError:
+        return 1 << 62
+    return found
+
+
+def _root(folder: bytes) -> tuple[int, int] | None:
+    try:
+        about = os.stat(folder)
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino

@@ -15,6 +15,7 @@ from index.decoding import Decoders
 from index.files import Folder, content_at, folder_rows, jobs, known_files, n_files, write_delta
 from index.folders import EMPTY_GRACE_S, judge, volume_of
 from index.lock import StateLock
+from index.marks import take_back
 from index.pipeline import KeyEncoder, examine
 from index.report import FolderState, LibraryStatus, Skipped, read_folders, read_skipped, read_status
 from index.scan import compare
@@ -195,6 +196,15 @@ class Library:
             db.execute(
                 "INSERT INTO marks (content, what, at) VALUES (?, ?, ?)", (content, what, self._clock())
             )
+
+    def unmark(self, number: int) -> None:
+        """Takes back a mark; `marks.read_marks` tells its number.
+
+        Raises:
+            NotFound: there is none of that number.
+        """
+        with self._catalogue.change() as db:
+            take_back(db, number)
 
     def folders(self) -> tuple[FolderState, ...]:
         """The folders followed, in order of path."""

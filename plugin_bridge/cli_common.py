@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from encoders.errors import BadRequest
 from encoders.package import open_package
 from encoders.session import open_encoder
 from index.library import Library
@@ -56,6 +57,18 @@ def add_json(command: argparse.ArgumentParser) -> None:
 def absolute(path: str) -> str:
     """A path as given on the command line, made absolute without resolving links."""
     return os.path.abspath(os.path.expanduser(path))
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """ "127.0.0.1:7040", "[::1]:7040" → host and port.
+
+    Raises:
+        BadRequest: no such form, or a port out of range.
+    """
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdecimal() or int(port) > 65_535:
+        raise BadRequest(f"address {text!r}", found="no host and port", expected="HOST:PORT, port 0 to 65535")
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 @contextmanager

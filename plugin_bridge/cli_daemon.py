@@ -8,13 +8,13 @@ import logging
 import os
 from typing import Any
 
-from encoders.errors import BadRequest
 from encoders.package import open_package
 from encoders.session import open_encoder
 from index.library import Library
 from plugin_bridge import running
-from plugin_bridge.cli_common import absolute, add_json, print_json, program_version
-from plugin_bridge.daemon import Daemon, wait_for_signal
+from plugin_bridge.cli_common import absolute, add_json, host_and_port, print_json, program_version
+from plugin_bridge.cli_panel import serve_panel
+from plugin_bridge.daemon import wait_for_signal
 from plugin_bridge.demo import run_demo
 from plugin_bridge.doctor import examine
 from plugin_bridge.server import DEFAULT_PORT, OscServer
@@ -27,6 +27,9 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     command = commands.add_parser("serve", parents=[common], help=text, description=text)
     command.add_argument(
         "--osc", default=f"127.0.0.1:{DEFAULT_PORT}", metavar="HOST:PORT", help="port 0: a free one"
+    )
+    command.add_argument(
+        "--web", metavar="HOST:PORT", help="the panel (else 127.0.0.1:7041, or a free port); off: none"
     )
     command.add_argument(
         "--folder", action="append", default=[], metavar="DIR", help="follow this folder, too"
@@ -52,39 +55,29 @@ def run_serve(arguments: argparse.Namespace) -> None:
     model = find_model(state, arguments.model) if arguments.model else model_in_use(state)
     version = program_version()
     encoder = open_encoder(open_package(model))
-    with Library(state, encoder, watch=True) as library:
-        daemon = Daemon(state, library, encoder, version)
-        with OscServer(daemon, host, port) as server:
-            here = running.Running(
-                os.getpid(), host, server.port, None, os.fspath(model), encoder.device, version
-            )
-            running.announce(state, here)
-            try:
-                ready = {
-                    "ready": True,
-                    "osc_port": server.port,
-                    "web_port": None,
-                    "pid": here.pid,
-                    "version": version,
-                }
-                print(json.dumps(ready), flush=True)
-                for folder in arguments.folder:
-                    library.add(absolute(folder))
-                wait_for_signal()
-            finally:
-                running.withdraw(state)
-
-
-def host_and_port(text: str) -> tuple[str, int]:
-    """ "127.0.0.1:7040", "[::1]:7040" → host and port.
-
-    Raises:
-        BadRequest: no such form, or a port out of range.
-    """
-    host, _, port = text.rpartition(":")
-    if not host or not port.isascii() or not port.isdecimal() or int(port) > 65_535:
-        raise BadRequest(f"address {text!r}", found="no host and port", expected="HOST:PORT, port 0 to 65535")
-    return host.removeprefix("[").removesuffix("]"), int(port)
+    with (
+        Library(state, encoder, watch=True) as library,
+        serve_panel(arguments.web, state, library, encoder, version) as (daemon, web),
+        OscServer(daemon, host, port) as server,
+    ):
+        here = running.Running(
+            os.getpid(), host, server.port, *web, os.fspath(model), encoder.device, version
+        )
+        running.announce(state, here)
+        try:
+            ready = {
+                "ready": True,
+                "osc_port": server.port,
+                "web_port": here.web_port,
+                "pid": here.pid,
+                "version": version,
+            }
+            print(json.dumps(ready), flush=True)
+            for folder in arguments.folder:
+                library.add(absolute(folder))
+            wait_for_signal()
+        finally:
+            running.withdraw(state)
 
 
 def run_doctor(arguments: argparse.Namespace) -> int:

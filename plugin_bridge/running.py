@@ -16,12 +16,14 @@ class Running:
     """Where a daemon listens, and on what it computes.
 
     Attributes:
+        web_host, web_port: where its panel is; None without one.
         model: the folder of its model package.
     """
 
     pid: int
     osc_host: str
     osc_port: int
+    web_host: str | None
     web_port: int | None
     model: str
     device: str

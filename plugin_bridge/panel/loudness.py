@@ -1,0 +1,85 @@
+"""Loudness in LUFS, and the gain that brings one sound to another's.
+
+Source: ITU-R BS.1770-4, mono; the filters for any sample rate after De Man (2014), as in libebur128.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.audio import SAMPLE_RATE, FloatArray
+
+BLOCK_S, STEP_S = 0.4, 0.1
+ABSOLUTE_GATE_LUFS, RELATIVE_GATE_LU = -70.0, -10.0
+SILENT_LUFS = -120.0
+"""What silence counts as: below anything that can be heard."""
+
+
+def integrated_lufs(samples: FloatArray) -> float:
+    """Gated loudness. Filtered in the frequency domain, hence as if the samples went round and round: as a loop does.
+
+    Args:
+        samples: (T,) float32, mono at 44.1 kHz.
+
+    Returns:
+        LUFS; `SILENT_LUFS` where nothing passes the absolute gate. Under .4 s: of the whole, as one block.
+    """
+    powers = _block_powers(_weighted(samples))
+    powers = powers[powers > _power(ABSOLUTE_GATE_LUFS)]
+    if not len(powers):
+        return SILENT_LUFS
+    powers = powers[powers > powers.mean() * 10 ** (RELATIVE_GATE_LU / 10)]
+    return _lufs(float(powers.mean()))
+
+
+def _weighted(samples: FloatArray) -> FloatArray:
+    """(T,) K-weighted: a shelf for the head, a high pass for the ear."""
+    n = len(samples)
+    z = np.exp(-2j * np.pi * np.fft.rfftfreq(n))  # (T // 2 + 1,) one sample of delay
+    response = np.ones_like(z)
+    for b, a in (_shelf(), _high_pass()):
+        response *= (b[0] + z * (b[1] + z * b[2])) / (a[0] + z * (a[1] + z * a[2]))
+    return np.fft.irfft(np.fft.rfft(samples) * response, n).astype(np.float32)
+
+
+def _block_powers(samples: FloatArray) -> NDArray[np.float64]:
+    """(n_blocks,) mean squares of overlapping blocks."""
+    block, step = round(BLOCK_S * SAMPLE_RATE), round(STEP_S * SAMPLE_RATE)
+    sums = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])
+    if len(samples) <= block:
+        return np.array([sums[-1] / max(1, len(samples))])
+    starts = np.arange(0, len(samples) - block + 1, step)
+    return (sums[starts + block] - sums[starts]) / block
+
+
+def _lufs(power: float) -> float:
+    return -0.691 + 10 * np.log10(power)
+
+
+def _power(lufs: float) -> float:
+    return 10 ** ((lufs + 0.691) / 10)
+
+
+Biquad = tuple[tuple[float, float, float], tuple[float, float, float]]
+
+
+def _shelf() -> Biquad:
+    k, q, gain = (
+        np.tan(np.pi * 1681.974450955533 / SAMPLE_RATE),
+        0.7071752369554196,
+        10 ** (3.999843853973347 / 20),
+    )
+    middle = gain**0.4996667741545416
+    a0 = 1 + k / q + k * k
+    return (
+        (gain + middle * k / q + k * k) / a0,
+        2 * (k * k - gain) / a0,
+        (gain - middle * k / q + k * k) / a0,
+    ), (1.0, 2 * (k * k - 1) / a0, (1 - k / q + k * k) / a0)
+
+
+def _high_pass() -> Biquad:
+    k, q = np.tan(np.pi * 38.13547087602444 / SAMPLE_RATE), 0.5003270373238773
+    a0 = 1 + k / q + k * k
+    return (1.0, -2.0, 1.0), (1.0, 2 * (k * k - 1) / a0, (1 - k / q + k * k) / a0)

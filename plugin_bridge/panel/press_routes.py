@@ -1,0 +1,223 @@
+"""Routes about presses: what was pressed, pressing from the page, and hearing hits in the mix."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from encoders.audio import SAMPLE_RATE, FloatArray, mix
+from encoders.errors import BadRequest, SamplefitError
+from plugin_bridge.panel.endpoint import Ask, answered, route
+from plugin_bridge.panel.kit import choose_kit
+from plugin_bridge.panel.panel import Panel
+from plugin_bridge.panel.presses import Heard
+from plugin_bridge.panel.preview import matched, place, wav
+from plugin_bridge.panel.rhythm import (
+    FASTEST_BPM,
+    PATTERNS,
+    SLOWEST_BPM,
+    USUAL_PATTERN,
+    Loop,
+    find_onsets,
+    grid,
+)
+from plugin_bridge.panel.sounds import from_attack, outline, read_hit
+from plugin_bridge.panel.words import describe
+from plugin_bridge.press import Press, Stem
+from plugin_bridge.settings import load_preset, wanted
+
+HIT_PEAKS = 64
+MAX_STEMS = 32
+
+
+def press_routes(panel: Panel) -> list[BaseRoute]:
+    """The routes of a panel's presses."""
+
+    def presses(ask: Ask) -> Any:
+        return [heard.shown(panel.ids) for heard in panel.presses.all()]
+
+    def hits(ask: Ask) -> Any:
+        return describe_hits(panel, panel.presses.get(ask.path["press"]))
+
+    def loop(ask: Ask) -> Any:
+        heard = panel.presses.get(ask.path["press"])
+        chosen = _loop(heard, ask)
+        return {
+            "start_s": chosen.start / SAMPLE_RATE,
+            "length_s": chosen.length / SAMPLE_RATE,
+            "bpm": chosen.bpm,
+            "n_bars": chosen.n_bars,
+            "has_original": heard.original is not None,
+        }
+
+    def music(ask: Ask) -> Response:
+        heard = panel.presses.get(ask.path["press"])
+        return _sound(heard.loops(_loop(heard, ask))[0])
+
+    def original(ask: Ask) -> Response:
+        heard = panel.presses.get(ask.path["press"])
+        chosen = _loop(heard, ask)
+        track = heard.loops(chosen)[1]
+        return _sound(np.zeros(chosen.length, np.float32) if track is None else track)
+
+    def hit(ask: Ask) -> Response:
+        heard = panel.presses.get(ask.path["press"])
+        path = panel.ids.path_of(ask.path["one_shot"])
+        return _sound(hit_track(heard, _loop(heard, ask), path, ask.query.get("pattern", "")))
+
+    def again(ask: Ask) -> Any:
+        heard = panel.presses.get(ask.path["press"])
+        locked = ask.body.get("locked", [])
+        types = ask.body.get("types", [])
+        if not isinstance(locked, list) or not isinstance(types, list):
+            raise BadRequest("press", expected="locked and types as lists")
+        tracks = [
+            hit_track(heard, _whole(heard), panel.ids.path_of(str(one.get("id"))), str(one.get("pattern")))
+            for one in locked
+            if isinstance(one, dict)
+        ]
+        stems = (Stem(samples=mix([heard.music, *tracks])),)
+        return _press(panel, heard.press.id, stems, [str(t) for t in types], ask.body, heard.press.replaced)
+
+    def kit(ask: Ask) -> Any:
+        return kit_of(panel, panel.presses.get(ask.path["press"]))
+
+    async def dropped(request: Request) -> Response:
+        async def work() -> Any:
+            try:
+                async with request.form(max_files=MAX_STEMS, max_fields=16) as form:
+                    files = [part for part in form.getlist("stem") if isinstance(part, UploadFile)]
+                    options = {"preset": form.get("preset", "default")}
+                    types = [str(part) for part in form.getlist("type")]
+                    with tempfile.TemporaryDirectory(prefix="samplefit-") as folder:
+                        stems = [await run_in_threadpool(_keep, file, Path(folder)) for file in files]
+                        return await run_in_threadpool(_press_dropped, panel, stems, types, options)
+            except MultiPartException as error:
+                raise BadRequest("upload", found=error.message, expected=f"up to {MAX_STEMS} files") from None
+
+        return await answered(work)
+
+    here = "/api/presses/{press:int}"
+    return [
+        route("/api/presses", presses),
+        Route("/api/presses", dropped, methods=["POST"], name="POST /api/presses"),
+        route(f"{here}/hits", hits),
+        route(f"{here}/loop", loop),
+        route(f"{here}/music", music),
+        route(f"{here}/original", original),
+        route(f"{here}/hits/{{one_shot}}", hit),
+        route(f"{here}/again", again, "POST"),
+        route(f"{here}/kit", kit),
+    ]
+
+
+def hit_track(heard: Heard, loop: Loop, path: str, pattern: str) -> FloatArray:
+    """(loop.length,) float32: a hit in the loop, where its pattern strikes, as loud as it should be.
+
+    Args:
+        pattern: a key of `PATTERNS`; "onsets" for those of the track that is being replaced.
+
+    Raises:
+        BadRequest: no such pattern, or onsets where no track is being replaced.
+        What `read_audio` raises.
+    """
+    hit = from_attack(read_hit(path))
+    _, original, lufs = heard.loops(loop)
+    if pattern == "onsets":
+        if original is None:
+            raise BadRequest("pattern", found="onsets", expected="a press that replaces a track")
+        at = find_onsets(original)
+    elif pattern in PATTERNS:
+        at = grid(loop, pattern)
+    else:
+        raise BadRequest("pattern", found=pattern[:40], expected=", ".join((*PATTERNS, "onsets")))
+    return matched(place(hit, at, loop.length), lufs)
+
+
+def describe_hits(panel: Panel, heard: Heard) -> dict[str, Any]:
+    """Outline and plain words of every hit, by id; what cannot be read any more is left out."""
+    sounds: dict[str, tuple[str, FloatArray]] = {}
+    for one in heard.answer.hits:
+        try:
+            sounds[one.path] = (one.type, read_hit(one.path))
+        except SamplefitError:  # moved or removed since: the page shows the name alone
+            continue
+    words = describe(sounds)
+    return {
+        panel.ids.of(path): {"peaks": outline(samples, HIT_PEAKS), "words": words[path]}
+        for path, (_, samples) in sounds.items()
+    }
+
+
+def kit_of(panel: Panel, heard: Heard) -> dict[str, str]:
+    """Type → id of the hits that fit the mix and one another."""
+    shelf = panel.shelf
+    known = [hit for hit in heard.answer.hits if hit.path in shelf.numbers]
+    by_type = {t: [hit for hit in known if hit.type == t] for t in dict.fromkeys(hit.type for hit in known)}
+    chosen = choose_kit(
+        {t: np.array([hit.score for hit in hits], np.float32) for t, hits in by_type.items()},
+        {t: shelf.vectors[[shelf.numbers[hit.path] for hit in hits]] for t, hits in by_type.items()},
+    )
+    return {t: panel.ids.of(by_type[t][place].path) for t, place in chosen.items()}
+
+
+def usual_patterns() -> dict[str, Any]:
+    """Where hits can be put, and where each type usually is."""
+    return {"patterns": list(PATTERNS), "usual": USUAL_PATTERN}
+
+
+def _loop(heard: Heard, ask: Ask) -> Loop:
+    return heard.loop(
+        ask.number("bpm", SLOWEST_BPM / 2, FASTEST_BPM * 1.5), int(ask.number("shift", 0, 3) or 0)
+    )
+
+
+def _whole(heard: Heard) -> Loop:
+    """The bounce from end to end, as one loop."""
+    return Loop(0, len(heard.music), heard.beat.bpm, 0)
+
+
+def _press(
+    panel: Panel,
+    id: int | str,
+    stems: tuple[Stem, ...],
+    types: Sequence[str],
+    options: Any,
+    replaced: Stem | None,
+) -> dict[str, Any]:
+    preset = load_preset(panel.state, str(options.get("preset", "default")))
+    want = wanted(preset, types=tuple(types))
+    panel.press(Press(id, stems, want, preset.n_windows, replaced=replaced))
+    return {"pressed": True}
+
+
+def _press_dropped(panel: Panel, stems: Sequence[Path], types: Sequence[str], options: Any) -> dict[str, Any]:
+    if not stems:
+        raise BadRequest("press", found="no file", expected="a bounce, or its stems")
+    names = ", ".join(path.stem for path in stems)[:60]
+    return _press(panel, names, tuple(Stem(path=str(path)) for path in stems), types, options, None)
+
+
+def _keep(file: UploadFile, folder: Path) -> Path:
+    """Writes what was dropped into a folder under its own last name; a second of that name gets a number."""
+    name = Path((file.filename or "").replace("\\", "/")).name or "bounce"
+    place = folder / str(len(list(folder.iterdir())))
+    place.mkdir()
+    with (place / name[-100:]).open("wb") as kept:
+        while block := file.file.read(1 << 20):
+            kept.write(block)
+    return place / name[-100:]
+
+
+def _sound(samples: FloatArray) -> Response:
+    return Response(wav(samples), media_type="audio/wav")

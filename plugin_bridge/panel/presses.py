@@ -1,0 +1,134 @@
+"""The presses of this daemon's life, the newest of them, with what is needed to hear their hits in the mix."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from encoders.audio import SAMPLE_RATE, FloatArray
+from encoders.errors import NotFound, SamplefitError
+from plugin_bridge.panel.one_shots import Ids, shown
+from plugin_bridge.panel.preview import cut_loop, target_lufs
+from plugin_bridge.panel.rhythm import Beat, Loop, choose_loop, find_beat
+from plugin_bridge.panel.sounds import outline
+from plugin_bridge.press import Answer, Press, bounce
+
+MAX_PRESSES = 24
+MAX_BYTES = 256 << 20
+"""Bounces that are kept; the oldest goes first, the newest never."""
+
+N_PEAKS = 480
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """A press that was answered.
+
+    Attributes:
+        number: the panel's own.
+        answer: with the bounce.
+        document: the answer as the contract's JSON.
+    """
+
+    number: int
+    press: Press
+    answer: Answer
+    document: dict[str, Any]
+    at: datetime
+
+    @property
+    def music(self) -> FloatArray:
+        """(T,) float32: the bounce."""
+        return self.answer.bounce
+
+    @cached_property
+    def original(self) -> FloatArray | None:
+        """(T,) float32: the track that is being replaced, or None."""
+        if self.press.replaced is None:
+            return None
+        try:
+            return bounce(replace(self.press, stems=(self.press.replaced,)))
+        except SamplefitError:  # it is silent in this part, or the host has cleared it away
+            return None
+
+    @cached_property
+    def beat(self) -> Beat:
+        """Its pulse, as estimated."""
+        return find_beat(self.music)
+
+    def loop(self, bpm: float | None = None, shift: int = 0) -> Loop:
+        """The part that is played round and round.
+
+        Args:
+            bpm: the tempo, where the user knows it better.
+            shift: beats by which the first of the bar lies later than estimated.
+        """
+        beat = self.beat if bpm is None else Beat(bpm, self.beat.first)
+        return choose_loop(self.music, Beat(beat.bpm, beat.first + round(shift * beat.period)))
+
+    def loops(self, loop: Loop) -> tuple[FloatArray, FloatArray | None, float]:
+        """The loop of the music, that of the track being replaced, and the loudness (LUFS) that its hits take."""
+        music = cut_loop(self.music, loop)
+        original = None if self.original is None else cut_loop(self.original, loop)
+        return music, original, target_lufs(music, original)
+
+    def shown(self, ids: Ids) -> dict[str, Any]:
+        """As JSON for the page."""
+        stem = self.press.stems[0]
+        return {
+            "press": self.number,
+            "at": self.at.isoformat(),
+            "title": Path(stem.path).name if len(self.press.stems) == 1 and stem.path else str(self.press.id),
+            "replaces": self.press.replaced is not None,
+            "seconds": round(len(self.music) / SAMPLE_RATE, 3),
+            "peaks": outline(self.music, N_PEAKS),
+            "model": self.document["model"]["name"],
+            "library": self.document["library"],
+            "query": self.document["query"],
+            "timings_ms": self.document["timings_ms"],
+            "hits": [
+                {
+                    **shown(ids, hit["path"], hit["type"], hit["duration_s"], hit["guessed"]),
+                    "rank": hit["rank"],
+                    "score": hit["score"],
+                    "fit": hit["fit"],
+                }
+                for hit in self.document["hits"]
+            ],
+        }
+
+
+class Presses:
+    """The newest presses. From any thread."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._heard: deque[Heard] = deque(maxlen=MAX_PRESSES)
+
+    def add(self, press: Press, answer: Answer, document: dict[str, Any]) -> Heard:
+        """Keeps a press."""
+        with self._turn:
+            heard = Heard(next(self._numbers), press, answer, document, datetime.now(UTC))
+            self._heard.append(heard)
+            while len(self._heard) > 1 and sum(one.music.nbytes for one in self._heard) > MAX_BYTES:
+                self._heard.popleft()
+            return heard
+
+    def all(self) -> list[Heard]:
+        """Newest first."""
+        with self._turn:
+            return list(reversed(self._heard))
+
+    def get(self, number: int) -> Heard:
+        """Raises NotFound for one that is gone."""
+        for heard in self.all():
+            if heard.number == number:
+                return heard
+        raise NotFound(f"press {number}", found="gone, or never there", remedy="press again")

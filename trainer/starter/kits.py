@@ -178,12 +178,13 @@ def drum_of(path: Path) -> str:
 def choose(kits: tuple[Kit, ...], cell: str, origin: str, rng: np.random.Generator) -> tuple[Kit, ...]:
     """A kit for a song and, behind it, those that lend it the drums it lacks: one cell and, where possible, origin.
 
+    A calculated kit, some of the time for electronic songs, and for any whose cell has no kit here.
     Presets are drawn as if each soundfont were two kits: they share most of their recordings.
     """
-    if origin == "electronic" and rng.random() < SYNTHETIC_SHARE:
+    here = [kit for kit in kits if kit.cell == cell]
+    if (origin == "electronic" and rng.random() < SYNTHETIC_SHARE) or not here:
         seed = int(rng.integers(1 << 48))
         return (Kit(f"synthetic-{seed:012x}", cell, origin, "made by calculation", {}, synthetic=seed),)
-    here = [kit for kit in kits if kit.cell == cell]
     suited = [kit for kit in here if kit.origin == origin] or here
     weights = np.array(
         [2 / _n_presets(suited, kit) if kit.soundfont else min(1, len(kit.sounds) / 3) for kit in suited]

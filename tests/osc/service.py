@@ -20,11 +20,14 @@ PATIENCE_S = 20.0
 
 @dataclass
 class Service:
-    """A handler: presses get k hits, `/samplefit/sync` waits for `may_sync`, likes hit a bug, uses find nothing."""
+    """A handler: presses get k hits, `/samplefit/sync` waits for `may_sync`, likes hit a bug, uses find nothing.
+
+    `heard` counts the presses and syncs that have begun.
+    """
 
     store: stems.StemStore = field(default_factory=stems.StemStore)
     may_sync: threading.Event = field(default_factory=threading.Event)
-    is_syncing: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    heard: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     calls: list[Call] = field(default_factory=list)
 
     def __call__(self, call: Call, reply: Reply) -> int | None:
@@ -34,11 +37,12 @@ class Service:
                 reply(replies.status(call, "1", "model", "cpu", 1, 1, 0, 0))
                 return None
             case addresses.SYNC:
-                self.is_syncing.release()
+                self.heard.release()
                 assert self.may_sync.wait(PATIENCE_S)
                 reply(replies.synced(call, 7))
                 return None
             case addresses.SUGGEST | addresses.SUGGEST_FILE:
+                self.heard.release()
                 (k,) = call.options.get("k", (3,))
                 for rank in range(1, k + 1):
                     reply(replies.hit(call, rank, k, "kick", 0.5, "/samples/ä\udce4.wav", "ä", 0.25))

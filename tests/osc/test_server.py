@@ -135,7 +135,7 @@ def test_lost_datagrams_are_sent_again(server: OscServer) -> None:
 def test_a_long_request_holds_nobody_else_up(server: OscServer, service: Service) -> None:
     with Client(server.host, server.port) as slow, Client(server.host, server.port) as quick:
         slow.send("/samplefit/sync", "slow")
-        assert service.is_syncing.acquire(timeout=PATIENCE_S)
+        assert service.heard.acquire(timeout=PATIENCE_S)
         assert quick.ask("/samplefit/status")[0].address == "/samplefit/status.reply"
         service.may_sync.set()
         assert slow.receive().address == "/samplefit/synced"
@@ -170,7 +170,7 @@ def test_thirty_two_clients_at_once(server: OscServer) -> None:
 def test_who_sends_no_more_still_gets_the_answer(server: OscServer, service: Service) -> None:
     with tcp(server, LENGTH.wrap(encode(Message("/samplefit/sync", (1,))))) as connection:
         connection.shutdown(socket.SHUT_WR)
-        assert service.is_syncing.acquire(timeout=PATIENCE_S)
+        assert service.heard.acquire(timeout=PATIENCE_S)
         service.may_sync.set()
         with connection.makefile("rb") as stream:
             received = stream.read()

@@ -35,7 +35,7 @@ _WHOLE = re.compile(
     r"(full|the|final|rough|ref|stereo)?[\s_-]*(mix(ture|down)?|master|song|bounce)[\s_-]*(\d+|l|r)?"
 )
 _KIT = re.compile(
-    r"(all|full|live|acoustic)?[\s_-]*(drum|kit|drum[\s_-]*kit)s?[\s_-]*(bus|buss|mix|all|group|sum|stem)?"
+    r"(all|full|live|acoustic)?[\s_-]*(drum|kit|drum[\s_-]*(kit|set))s?[\s_-]*(bus|buss|mix|all|group|sum|stem)?"
 )
 
 

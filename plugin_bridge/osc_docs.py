@@ -15,10 +15,11 @@ from plugin_bridge.addresses import (
     Reply,
     Request,
 )
+from plugin_bridge.clients import Limits
 from plugin_bridge.framing import MAX_PACKET_BYTES
 from plugin_bridge.osc import MAX_ARGUMENTS, MAX_DEPTH, Argument
 from plugin_bridge.replies import MAX_LABEL_BYTES, MAX_PATH_BYTES
-from plugin_bridge.server import DEFAULT_PORT, Limits
+from plugin_bridge.server import DEFAULT_PORT
 from plugin_bridge.stems import IDLE_S, MAX_HELD_BYTES
 
 _HEAD = f"""\

@@ -18,9 +18,10 @@ from encoders.errors import SamplefitError
 from plugin_bridge import replies
 from plugin_bridge.addresses import FAIL, PATTERN_CHARACTERS, id_of, is_for_us, parse
 from plugin_bridge.client import Client, Failed
+from plugin_bridge.clients import Limits
 from plugin_bridge.framing import LENGTH, SLIP
 from plugin_bridge.osc import Message, NotOsc, encode, unpack
-from plugin_bridge.server import Limits, OscServer
+from plugin_bridge.server import OscServer
 from tests.osc.packets import hostile_packets, hostile_streams
 from tests.osc.service import PATIENCE_S, Service, is_hung_up, tcp, udp
 
@@ -184,7 +185,7 @@ def test_a_client_that_never_reads_is_cut_off(service: Service) -> None:
     ):
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.connect((server.host, server.port))
-        deaf.sendall(LENGTH.wrap(encode(Message("/samplefit/suggest", ("deaf", "k", 60_000)))))
+        deaf.sendall(LENGTH.wrap(encode(Message("/samplefit/suggest", ("deaf", "k", 45_000)))))
         assert service.heard.acquire(timeout=PATIENCE_S)
         client.ask("/samplefit/status", "deaf")  # in the same lane: all hits were sent or dropped by then
         assert server.counters.n_cut_off == 1

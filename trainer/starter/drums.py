@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +28,10 @@ def play_kit(
     fade of 12 ms, and any hit of the closed hi-hat ends the open one.
 
     Returns:
-        Type → (n_samples,) float32, for each type that some kit has; the names of the kits that played, first first.
+        Type → (n_samples,) float32, for each type that some kit has; the names of the kits that played, the one with most drums
+        first.
     """
-    stems, played = {}, [kits[0].name]
+    stems, played = {}, Counter[str]()
     for kind, notes in drums.items():
         sounds: dict[str, FloatArray] = {}
         for drum in sorted({_drum(kind, pitch) for pitch in notes[:, 2]}):
@@ -37,11 +39,10 @@ def play_kit(
             if found is None:
                 continue
             name, sounds[drum] = found
-            if name not in played:
-                played.append(name)
+            played[name] += 1
         if sounds:
             stems[kind] = _stem(kind, notes, sounds, n_samples)
-    return stems, tuple(played)
+    return stems, tuple(name for name, _ in played.most_common())
 
 
 def _drum(kind: str, pitch: float) -> str:

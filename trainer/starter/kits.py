@@ -143,7 +143,7 @@ def list_kits(one_shots: Path, soundfonts: tuple[Path, ...]) -> tuple[Kit, ...]:
         for program in _TIM_PRESETS if held_out else _PRESETS:
             origin = "electronic" if program in _ELECTRONIC_PRESETS else "acoustic"
             name, cell = f"{soundfont.stem}-{program:03d}", "held-out" if held_out else "train"
-            licence = "GPL-2.0-or-later" if held_out else "MIT"
+            licence = "GPL-2.0-only" if held_out else "MIT"
             kits.append(Kit(name, cell, origin, licence, {}, soundfont, program))
     if not kits:
         raise NotFound(str(one_shots), found="no drum kit", expected="SOURCE/TYPE/*.flac, or a soundfont")

@@ -37,7 +37,7 @@ class Take:
         kinds: name → type, for the drums.
         origin: "electronic" or "acoustic".
         kits: names of the kits that played, the song's own first.
-        licence: of song and kit.
+        licence: of song and kits.
         detail: what else render.json keeps.
     """
 
@@ -128,13 +128,14 @@ def _score_take(
     done = produce(stems, {name: kinds.get(name) for name in stems}, production, rng)
     done = {name: audio for name, audio in done.items() if np.abs(audio).max() > 10 ** (SILENCE_DBFS / 20)}
     _check(done, kinds)
+    licences = ", ".join(dict.fromkeys(one.licence for one in kit if one.name in names))
     detail = {
         "start_s": chosen.start_s,
         "length_s": played.length_s,
         "soundfont": soundfont.name,
         "production": asdict(production),
     }
-    return Take(done, kinds, origin, names, f"{LICENCES[song.source]}; kit {kit[0].licence}", detail)
+    return Take(done, kinds, origin, names, f"{LICENCES[song.source]}; kit {licences}", detail)
 
 
 def _read(song: Song, seed: int) -> Score:
@@ -173,13 +174,13 @@ def _sound(
         f"part-{number:02d}": Channel(0, part.program, part.notes, part.controls)
         for number, part in enumerate(played.score.parts, 1)
     }
-    names = (kits[0].name,)
     if kits[0].soundfont:
         for kind, notes in played.score.drums.items():
             tuning = float(np.clip(rng.normal(0, 1.0), -3, 3))
             channels[kind] = Channel(DRUM_BANK, kits[0].program, notes, tuning=tuning)
     rendered = play(soundfont, list(channels.values()), n_samples)
     stems = dict(zip(channels, rendered, strict=True))
+    names = (kits[0].name,)
     if not kits[0].soundfont:
         drums, names = play_kit(kits, played.score.drums, n_samples, rng)
         stems |= drums

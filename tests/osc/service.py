@@ -29,6 +29,7 @@ class Service:
     may_sync: threading.Event = field(default_factory=threading.Event)
     heard: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     calls: list[Call] = field(default_factory=list)
+    path: str = "/samples/ä\udce4.wav"
 
     def __call__(self, call: Call, reply: Reply) -> int | None:
         self.calls.append(call)
@@ -45,7 +46,7 @@ class Service:
                 self.heard.release()
                 (k,) = call.options.get("k", (3,))
                 for rank in range(1, k + 1):
-                    reply(replies.hit(call, rank, k, "kick", 0.5, "/samples/ä\udce4.wav", "ä", 0.25))
+                    reply(replies.hit(call, rank, k, "kick", 0.5, self.path, "ä", 0.25))
                 return k
             case addresses.USED:
                 raise NotFound("the one-shot", found="no such file", remedy="sync first")

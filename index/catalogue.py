@@ -25,6 +25,8 @@ MIGRATIONS = (
     f"""
     CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
     INSERT INTO meta VALUES ('revision', 0);
+    INSERT INTO meta VALUES ('touched_after', 0);
+    INSERT INTO meta VALUES ('identity', lower(hex(randomblob(16))));
 
     CREATE TABLE folders (
         id INTEGER PRIMARY KEY,
@@ -150,9 +152,13 @@ class Catalogue:
                 self.db.execute("ROLLBACK")
 
     def forget_touched(self, revision: int) -> None:
-        """Drops the record of what was touched up to a revision."""
+        """Drops the record of what was touched up to a revision; no new revision itself."""
         with self._turn:
-            self.db.execute("DELETE FROM touched WHERE revision <= ?", (revision,))
+            if revision > touched_after(self.db):
+                self.db.execute("BEGIN IMMEDIATE")
+                self.db.execute("DELETE FROM touched WHERE revision <= ?", (revision,))
+                _set(self.db, "touched_after", revision)
+                self.db.execute("COMMIT")
 
     def set_watching(self, how: str) -> None:
         """Notes how the folders are followed, for those who read beside us; no new revision."""
@@ -196,6 +202,16 @@ def read_only(state: Path) -> Iterator[sqlite3.Connection]:
 def revision_of(db: sqlite3.Connection) -> int:
     """Counts the changes ever made."""
     return db.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()[0]
+
+
+def identity_of(db: sqlite3.Connection) -> str:
+    """Tells this catalogue from every other."""
+    return db.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone()[0]
+
+
+def touched_after(db: sqlite3.Connection) -> int:
+    """The revision since which every touched content is on record."""
+    return db.execute("SELECT value FROM meta WHERE key = 'touched_after'").fetchone()[0]
 
 
 def model_id(db: sqlite3.Connection, digest: str) -> int:

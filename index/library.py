@@ -10,7 +10,8 @@ from pathlib import Path
 
 from encoders.errors import BadRequest, Busy, NotFound, Refused
 from index import catalogue
-from index.catalogue import Catalogue, model_id, read_only, revision_of
+from index.cache import Cache, oldest_revision
+from index.catalogue import Catalogue, identity_of, model_id, read_only, revision_of
 from index.decoding import Decoders
 from index.files import Folder, content_at, folder_rows, jobs, known_files, n_files, write_delta
 from index.folders import EMPTY_GRACE_S, judge, volume_of
@@ -20,7 +21,7 @@ from index.pipeline import KeyEncoder, examine
 from index.report import FolderState, LibraryStatus, Skipped, read_folders, read_skipped, read_status
 from index.scan import compare
 from index.sight import Glance, Lookout, Sight
-from index.snapshot import advanced, empty, rebuilt
+from index.snapshot import Snapshot, Table, advanced, cached, rebuilt
 from index.types_by_sound import guess_types
 from index.watch import Follower, Parts
 
@@ -45,6 +46,10 @@ PUBLISH_EVERY_S = 5.0
 DELTA_MAX = 4096
 """One-shots that may lie beside the large table before it is made anew, or an eighth of it if that is more: so
 each one-shot is copied a few times over a library's life, and a press scans little beside the table."""
+
+CACHE = "cache"
+CACHE_MIN = 2000
+"""Smaller tables are read from the catalogue as fast as from a file of their own."""
 
 
 class Library:
@@ -86,8 +91,12 @@ class Library:
         with self._catalogue.change() as db:
             self._model = model_id(db, encoder.card.digest)
             catalogue.set_model_in_use(db, encoder.card.digest)
-        self.snapshot = empty(encoder.card.dim, encoder.card.digest)
-        self._publish(whole=True)
+        self._cache = Cache(self.state / CACHE / encoder.card.digest[:32])
+        with read_only(self.state) as db:
+            self.snapshot = cached(
+                self._cache, db, self._model, encoder.card.digest, encoder.card.dim, revision_of(db)
+            )
+        self._saved_revision = max((row.revision for row in self._cache.generations()), default=0)
         self._closing = threading.Event()
         self._follower = (
             Follower(self._followed, self.sync_parts, self._catalogue.set_watching) if watch else None
@@ -160,7 +169,9 @@ class Library:
         with self._syncing:
             self._scan()
             self._examine(progress or (lambda done, total: None))
-            return self._publish()
+            revision = self._publish()
+            self._save()
+            return revision
 
     def sync_parts(self, parts: Mapping[bytes, Parts], hold_still_s: float) -> tuple[bytes, ...]:
         """Brings some files and folders up to the disk, for whoever hears of changes.
@@ -176,6 +187,7 @@ class Library:
             self._scan(parts)
             young = self._examine(lambda done, total: None, hold_still_s)
             self._publish()
+            self._save()
             return young
 
     def mark(self, path: bytes | str, what: str) -> None:
@@ -302,22 +314,35 @@ class Library:
             tried |= old.keys()
             examine(self._catalogue, self._decoders, self.encoder, self._model, old, told)
 
-    def _publish(self, whole: bool = False) -> int:
+    def _publish(self) -> int:
         """Swaps in a snapshot of the catalogue as it is now."""
         old, card = self.snapshot, self.encoder.card
         with read_only(self.state) as db:
             revision = revision_of(db)
-            if revision == old.revision and not whole:
+            if revision == old.revision:
                 return revision
             n_touched = db.execute(
                 "SELECT count(*) FROM touched WHERE revision > ?", (old.base_revision,)
             ).fetchone()[0]
-            if whole or n_touched > max(DELTA_MAX, len(old.tables[0].rows) // 8):
+            if n_touched > max(DELTA_MAX, len(old.tables[0].rows) // 8):
                 self.snapshot = rebuilt(db, self._model, card.digest, card.dim, revision)
             else:
                 self.snapshot = advanced(old, db, self._model, card.dim, revision)
-        self._catalogue.forget_touched(self.snapshot.base_revision)
         return revision
+
+    def _save(self) -> None:
+        """Writes the large table as a generation where it is new and large enough to be worth it."""
+        snapshot = self.snapshot
+        base = snapshot.tables[0]
+        if snapshot.base_revision == self._saved_revision or len(base.rows) < CACHE_MIN:
+            return
+        with read_only(self.state) as db:
+            identity = identity_of(db)
+        rows = self._cache.save(base.rows, snapshot.base_revision, identity)
+        self._saved_revision = snapshot.base_revision
+        tables = (Table(rows, base.live), *snapshot.tables[1:])
+        self.snapshot = Snapshot(tables, snapshot.base_revision, snapshot.revision, snapshot.model)
+        self._catalogue.forget_touched(oldest_revision(self.state / CACHE))
 
 
 def _absolute(path: bytes | str) -> bytes:

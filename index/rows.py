@@ -23,7 +23,6 @@ class Row:
         path: absolute, as the file system has it.
         content: digest of its bytes.
         guessed: the type came from the sound, not from the name.
-        vector: its key, (D,) float32 little-endian bytes.
     """
 
     path: bytes
@@ -31,7 +30,6 @@ class Row:
     content: bytes
     duration_s: float
     guessed: bool
-    vector: bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,13 +85,24 @@ class Rows:
         return inside
 
 
-def build_rows(rows: Iterable[Row], dim: int) -> Rows:
-    """The table of some rows, in any order."""
+def build_rows(rows: Iterable[Row], keys: Iterable[tuple[bytes, bytes]], dim: int) -> Rows:
+    """The table of some rows, in any order.
+
+    Args:
+        keys: each content of the rows with its key, (D,) float32 little-endian bytes; further ones are ignored.
+    """
     ordered = sorted(rows, key=lambda row: (_CODE[row.type], row.path))
     n = len(ordered)
-    vectors = np.empty((n, dim), np.float32)
+    places: dict[bytes, list[int]] = {}
     for place, row in enumerate(ordered):
-        vectors[place] = np.frombuffer(row.vector, "<f4")
+        places.setdefault(row.content, []).append(place)
+    vectors = np.empty((n, dim), np.float32)
+    n_filled = 0
+    for content, key in keys:
+        for place in places.get(content, ()):
+            vectors[place] = np.frombuffer(key, "<f4")
+            n_filled += 1
+    assert n_filled == n, "a row without its key"
     codes = np.fromiter((_CODE[row.type] for row in ordered), np.int64, n)
     return Rows(
         vectors,

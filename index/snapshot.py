@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from encoders.drum_types import TYPES
+from index.cache import Cache
+from index.catalogue import identity_of, touched_after
 from index.rows import Row, Rows, build_rows
 
 _OFFERED = """
-    SELECT folders.path, files.path, files.type, guesses.type, files.content,
-           contents.duration_s, vectors.vector
+    SELECT folders.path, files.path, files.type, guesses.type, files.content, contents.duration_s
     FROM files
     JOIN folders ON folders.id = files.folder AND folders.state = 'online'
     JOIN contents USING (content)
@@ -23,6 +23,8 @@ _OFFERED = """
     LEFT JOIN guesses ON guesses.content = files.content AND guesses.model = :model
     WHERE files.code IS NULL AND contents.code IS NULL
 """
+_KEYS = "SELECT content, vector FROM vectors WHERE model = :model"
+_TOUCHED = " AND {}content IN (SELECT content FROM touched WHERE revision > :since)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,26 +74,33 @@ class Snapshot:
         }
 
 
-def offered(db: sqlite3.Connection, model: int, since: int | None = None) -> Iterator[Row]:
+def offered(db: sqlite3.Connection, model: int, dim: int, since: int | None = None) -> Rows:
     """The rows of a model that can be suggested: all, or those whose content was touched after a revision."""
-    touched = (
-        "" if since is None else " AND files.content IN (SELECT content FROM touched WHERE revision > :since)"
-    )
-    for folder, path, named, guessed, content, duration_s, vector in db.execute(
-        _OFFERED + touched, {"model": model, "since": since}
-    ):
-        type_ = named or guessed or "other"
-        yield Row(os.path.join(folder, path), type_, content, duration_s, named is None, vector)
-
-
-def empty(dim: int, model: str) -> Snapshot:
-    """The snapshot of a library without one-shots."""
-    return Snapshot((Table(build_rows((), dim)),), 0, 0, model)
+    values = {"model": model, "since": since}
+    rows = [
+        Row(os.path.join(folder, path), named or guessed or "other", content, duration_s, named is None)
+        for folder, path, named, guessed, content, duration_s in db.execute(
+            _OFFERED + ("" if since is None else _TOUCHED.format("files.")), values
+        )
+    ]
+    keys = db.execute(_KEYS + ("" if since is None else _TOUCHED.format("")), values)
+    return build_rows(rows, keys, dim)
 
 
 def rebuilt(db: sqlite3.Connection, model: int, digest: str, dim: int, revision: int) -> Snapshot:
     """A snapshot read whole from the catalogue."""
-    return Snapshot((Table(build_rows(offered(db, model), dim)),), revision, revision, digest)
+    return Snapshot((Table(offered(db, model, dim)),), revision, revision, digest)
+
+
+def cached(
+    cache: Cache, db: sqlite3.Connection, model: int, digest: str, dim: int, revision: int
+) -> Snapshot:
+    """A snapshot from the newest good generation and what was touched since; else read whole."""
+    found = cache.load(identity_of(db), dim, touched_after(db), revision)
+    if found is None:
+        return rebuilt(db, model, digest, dim, revision)
+    rows, base_revision = found
+    return advanced(Snapshot((Table(rows),), base_revision, base_revision, digest), db, model, dim, revision)
 
 
 def advanced(old: Snapshot, db: sqlite3.Connection, model: int, dim: int, revision: int) -> Snapshot:
@@ -110,7 +119,7 @@ def advanced(old: Snapshot, db: sqlite3.Connection, model: int, dim: int, revisi
     if not touched:
         return Snapshot((Table(base),), old.base_revision, revision, old.model)
     live = ~np.isin(_names(base.contents), np.frombuffer(touched, _NAME))
-    delta = build_rows(offered(db, model, old.base_revision), dim)
+    delta = offered(db, model, dim, old.base_revision)
     return Snapshot((Table(base, live), Table(delta)), old.base_revision, revision, old.model)
 
 

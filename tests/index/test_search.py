@@ -11,11 +11,23 @@ from hypothesis import strategies as st
 
 from encoders.drum_types import SIX, TYPES
 from encoders.errors import BadRequest, NoSamples
-from index.rows import Row, build_rows
+from index import rows as columns
 from index.search import Want, search
 from index.snapshot import Snapshot, Table
 
 DIM = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Row(columns.Row):
+    """A row with its key."""
+
+    vector: bytes
+
+
+def build_rows(rows: list[Row], dim: int) -> columns.Rows:
+    """The table of rows that carry their keys."""
+    return columns.build_rows(rows, {row.content: row.vector for row in rows}.items(), dim)
 
 
 def unit(rng: np.random.Generator, n: int) -> np.ndarray:

@@ -122,8 +122,10 @@ def _examples(row: Request) -> list[str]:
     if "b" in tags:  # neither oscsend nor a message box of Pd has blobs
         return examples
     words = " ".join(shlex.quote(str(argument)) for argument in row.example)
+    examples.insert(0, f"oscsend        oscsend localhost {DEFAULT_PORT} {row.address} {tags} {words}")
+    if any(isinstance(argument, int) and abs(argument) > 1 << 24 for argument in row.example):
+        return examples  # Pd's numbers are float32: a checksum does not fit
     return [
-        f"oscsend        oscsend localhost {DEFAULT_PORT} {row.address} {tags} {words}",
         *examples,
         f"Pd             [list {' '.join(map(_in_pd, row.example))}( → [oscformat -f {tags} {row.address}] → "
         f"[list prepend send] → [list trim] → [netsend -u -b]",

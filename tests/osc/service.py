@@ -22,7 +22,7 @@ PATIENCE_S = 20.0
 class Service:
     """A handler: presses get k hits, `/samplefit/sync` waits for `may_sync`, likes hit a bug, uses find nothing.
 
-    `heard` counts the presses and syncs that have begun.
+    `heard` counts the calls that have begun.
     """
 
     store: stems.StemStore = field(default_factory=stems.StemStore)
@@ -33,17 +33,16 @@ class Service:
 
     def __call__(self, call: Call, reply: Reply) -> int | None:
         self.calls.append(call)
+        self.heard.release()
         match call.address:
             case addresses.STATUS:
                 reply(replies.status(call, "1", "model", "cpu", 1, 1, 0, 0))
                 return None
             case addresses.SYNC:
-                self.heard.release()
                 assert self.may_sync.wait(PATIENCE_S)
                 reply(replies.synced(call, 7))
                 return None
             case addresses.SUGGEST | addresses.SUGGEST_FILE:
-                self.heard.release()
                 (k,) = call.options.get("k", (3,))
                 for rank in range(1, k + 1):
                     reply(replies.hit(call, rank, k, "kick", 0.5, self.path, "ä", 0.25))

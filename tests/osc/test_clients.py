@@ -1,23 +1,24 @@
-"""Programs that others wrote, against the real server: liblo's oscsend and oscdump, Pd, python-osc and our example."""
+"""Programs that others wrote, against the real server: liblo, Pd, SuperCollider, python-osc in our example."""
 
 from __future__ import annotations
 
 import os
 import re
 import select
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from plugin_bridge.addresses import STATUS, SUGGEST, SUGGEST_FILE
-from plugin_bridge.osc import decode
-from plugin_bridge.server import OscServer
+from plugin_bridge.addresses import STATUS, SUGGEST, SUGGEST_FILE, TABLE, parse
+from plugin_bridge.osc import Message, decode
+from plugin_bridge.server import DEFAULT_PORT, OscServer
 from tests.osc.service import PATIENCE_S, Service
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,6 +142,86 @@ def test_pd_asks_and_hears(server: OscServer, tmp_path: Path) -> None:
     heard = ran.stderr.decode(errors="replace")
     assert len(re.findall(r"heard: list samplefit hit 1 [12] 2 kick 0\.5 ", heard)) == 2
     assert "heard: list samplefit done 1 /samplefit/suggest 2 " in heard
+
+
+def examples(program: str) -> dict[str, str]:
+    """What docs/osc.md gives for each request in one program's language, by address."""
+    sections = re.split(r"^### ", (ROOT / "docs/osc.md").read_text("utf-8"), flags=re.M)[1:]
+    found = {section.split()[0]: re.search(rf"^{program} +(.*)$", section, re.M) for section in sections}
+    return {address: example[1] for address, example in found.items() if example}
+
+
+def heard_of(service: Service, n_calls: int) -> set[tuple[str, object, str]]:
+    """The first calls, once they are here, in a form that can be compared."""
+    for _ in range(n_calls):
+        assert service.heard.acquire(timeout=PATIENCE_S), service.calls
+    return {(call.address, call.id, str((call.arguments, call.options))) for call in service.calls}
+
+
+def expected(addresses: Iterable[str]) -> set[tuple[str, object, str]]:
+    calls = [parse(Message(row.address, row.example)) for row in TABLE if row.address in addresses]
+    return {(call.address, call.id, str((call.arguments, call.options))) for call in calls}
+
+
+@liblo
+@pytest.mark.parametrize("kind", ["udp", "tcp"])
+def test_every_oscsend_example_arrives(server: OscServer, service: Service, kind: str) -> None:
+    service.may_sync.set()
+    lines = examples("oscsend")
+    for line in lines.values():
+        _, _, _, *words = shlex.split(line)
+        oscsend(f"osc.{kind}://127.0.0.1:{server.port}", *words)
+    assert len(lines) == len(TABLE) - 1
+    assert heard_of(service, len(lines)) == expected(lines)
+
+
+@needs("sclang", "supercollider-language")
+def test_every_supercollider_example_arrives(server: OscServer, service: Service, tmp_path: Path) -> None:
+    service.may_sync.set()
+    lines = examples("SuperCollider")
+    script = tmp_path / "examples.scd"
+    script.write_text("\n".join(lines.values()).replace(str(DEFAULT_PORT), str(server.port)) + "\n0.exit;\n")
+    environment = {
+        "HOME": os.fspath(tmp_path),
+        "QT_QPA_PLATFORM": "offscreen",
+        "QTWEBENGINE_DISABLE_SANDBOX": "1",
+    }
+    subprocess.run(
+        ["sclang", os.fspath(script)],
+        env=os.environ | environment,
+        capture_output=True,
+        timeout=3 * PATIENCE_S,
+    )
+    assert len(lines) == len(TABLE)
+    assert heard_of(service, len(lines)) == expected(lines)
+
+
+@pd
+def test_every_pd_example_arrives(server: OscServer, service: Service, tmp_path: Path) -> None:
+    service.may_sync.set()
+    lines = examples("Pd")
+    texts = ["obj 0 0 loadbang", f"msg 0 0 connect 127.0.0.1 {server.port}", "obj 0 0 netsend -u -b"]
+    texts += ["obj 0 0 del 200", "obj 0 0 del 500", r"msg 0 0 \; pd quit"]
+    wires = ["0 0 1 0", "1 0 2 0", "0 0 3 0", "0 0 4 0", "4 0 5 0"]
+    for line in lines.values():
+        message, *boxes, _ = line.split(" → ")
+        first = len(texts)
+        texts += [f"msg 0 0 {message[1:-1]}", *(f"obj 0 0 {box[1:-1]}" for box in boxes)]
+        wires += [
+            f"3 0 {first} 0",
+            *(f"{n} 0 {n + 1} 0" for n in range(first, first + 3)),
+            f"{first + 3} 0 2 0",
+        ]
+    patch = [
+        "#N canvas 0 0 450 300 12",
+        *(f"#X {text}" for text in texts),
+        *(f"#X connect {w}" for w in wires),
+    ]
+    (tmp_path / "examples.pd").write_text("".join(f"{line};\n" for line in patch))
+    command = ["pd", "-nogui", "-noaudio", "-nomidi", os.fspath(tmp_path / "examples.pd")]
+    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE_S)
+    assert len(lines) == len(TABLE) - 2
+    assert heard_of(service, len(lines)) == expected(lines)
 
 
 def press_py(server: OscServer, *words: str) -> subprocess.CompletedProcess[str]:

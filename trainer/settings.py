@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -197,6 +198,25 @@ def load(preset: str) -> Settings:
     settings = _build(Settings, {**tables, "name": path.stem}, str(path), "")
     _check(settings, path)
     return settings
+
+
+def changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """The preset with some of its values changed.
+
+    Args:
+        changes: values by key, as "data.batch".
+
+    Raises:
+        BadRequest: an unknown key, a value of the wrong type or out of its choices.
+    """
+    tables = asdict(settings)
+    for key, value in changes.items():
+        table, _, name = key.rpartition(".")
+        within = tables.get(table) if table else tables
+        (within if isinstance(within, dict) else tables.setdefault(key, {}))[name] = value
+    result = _build(Settings, tables, settings.name, "")
+    _check(result, Path(settings.name))
+    return result
 
 
 def names() -> tuple[str, ...]:

@@ -1,0 +1,128 @@
+/* The page: what is shown, the daemon's events, and the keys. */
+
+import * as api from "./api.js";
+import * as choices from "./choices.js";
+import { $, $$, count, h, plural, set } from "./dom.js";
+import * as library from "./library.js";
+import * as models from "./models.js";
+import * as suggest from "./suggest.js";
+
+const PAGES = { suggest, library, models };
+let shown = "suggest";
+let lastPress = null;
+
+function go(name) {
+  shown = name;
+  for (const tab of $$(".tab")) set(tab, { "aria-current": tab.dataset.page === name ? "page" : null });
+  for (const page of Object.keys(PAGES)) $(`#page-${page}`).hidden = page !== name;
+  if (name !== "suggest") choices.guarded(PAGES[name].load);
+  location.hash = name;
+}
+
+function status(text, state) {
+  const shownStatus = $("#status");
+  shownStatus.dataset.state = state;
+  $(".text", shownStatus).textContent = text;
+}
+
+async function showLibrary() {
+  const { one_shots: n, pending } = await library.refresh();
+  status(`${plural(n, "one-shot")}${pending ? `, ${count(pending)} to read` : ""}`, "live");
+}
+
+async function start() {
+  await api.begin();
+  if (!start.done) {
+    suggest.setUp($("#page-suggest"), { similar: (one) => (go("library"), choices.guarded(library.similar, one)) });
+    library.setUp($("#page-library"), { press: () => lastPress });
+    models.setUp($("#page-models"));
+    start.done = true;
+    const wanted = location.hash.slice(1);
+    if (wanted in PAGES && wanted !== shown) go(wanted);
+  }
+  await Promise.all([suggest.load(), choices.loadMarks(), showLibrary()]);
+}
+
+function errand({ what, done, total, ended, failure }) {
+  const line = $("#errand");
+  line.hidden = Boolean(ended) && !failure;
+  line.textContent = failure ?? (total ? `${what}: ${count(done)} of ${count(total)}` : `${what}…`);
+  line.classList.toggle("bad", Boolean(failure));
+  if (ended) {
+    choices.guarded(showLibrary);
+    if (shown === "library") choices.guarded(library.load);
+  }
+}
+
+function closed(error) {
+  status("Not opened", "away");
+  $("#main").replaceChildren(h("div", { class: "empty" }, h("h2", {}, "This page is not opened yet"),
+    h("p", {}, "Run ", h("code", {}, "samplefit panel"), " in a terminal: it opens the page with a token of its own."),
+    h("p", { class: "quiet" }, error.message)));
+}
+
+function onKey(event) {
+  const target = event.target;
+  if (event.ctrlKey || event.metaKey || event.altKey || $("#help").open) return;
+  const typing = target.matches("input:not([type=checkbox]), textarea, select");
+  if (event.key === "Escape" && typing) return target.blur();
+  if (typing) return;
+  const { commands } = PAGES[shown];
+  const onButton = target.matches("button, summary, a");
+  const keys = {
+    " ": onButton ? null : "play", ArrowUp: ["step", -1], ArrowDown: ["step", 1], ArrowLeft: ["turn", -1], ArrowRight: ["turn", 1],
+    m: "mode", o: "original", l: "like", d: "dislike", u: "use", z: "undo", k: "lock", p: "pick", c: "copy", s: "similar", v: "view",
+  };
+  const pages = { 1: "suggest", 2: "library", 3: "models" };
+  if (event.key === "?") $("#help").showModal();
+  else if (event.key === "/") (go("library"), library.focusSearch());
+  else if (pages[event.key]) go(pages[event.key]);
+  else {
+    const [name, ...given] = [keys[event.key] ?? []].flat();
+    const command = commands?.[name];
+    if (!command) return;
+    command(...given);
+  }
+  event.preventDefault();
+}
+
+function onDrop() {
+  const veil = $("#drop");
+  let depth = 0;
+  const files = (event) => event.dataTransfer?.types.includes("Files");
+  addEventListener("dragenter", (event) => files(event) && ((depth += 1), (veil.hidden = false)));
+  addEventListener("dragleave", (event) => files(event) && (depth -= 1) <= 0 && (veil.hidden = true));
+  addEventListener("dragover", (event) => files(event) && event.preventDefault());
+  addEventListener("drop", (event) => {
+    if (!files(event)) return;
+    event.preventDefault();
+    depth = 0;
+    veil.hidden = true;
+    go("suggest");
+    choices.guarded(suggest.pressFiles, [...event.dataTransfer.files]);
+  });
+}
+
+for (const tab of $$(".tab")) tab.addEventListener("click", () => go(tab.dataset.page));
+$("#help-button").addEventListener("click", () => $("#help").showModal());
+addEventListener("keydown", onKey);
+onDrop();
+
+try {
+  await start();
+  api.listen({
+    hello: ({ run }) => {
+      if (run !== api.session.run) choices.guarded(start);
+      else choices.guarded(showLibrary);
+    },
+    lost: () => status("Reconnecting…", "away"),
+    press: (press) => {
+      lastPress = press;
+      suggest.add(press);
+    },
+    marks: choices.takeMarks,
+    errand,
+  });
+} catch (error) {
+  closed(error);
+}

@@ -1,0 +1,259 @@
+/* The map of the library: each one-shot where its key lies on the two widest axes, coloured by its type. */
+
+import { bytes, get, session } from "./api.js";
+import { announce, h, seconds, set, title, typeName, typeNames } from "./dom.js";
+import { player } from "./suggest.js";
+
+const CELLS = 96; /* of the grid that finds the point under the pointer */
+const REACH = 10; /* pixels */
+
+export class LibraryMap {
+  constructor(root, { chosen, press }) {
+    this.chosen = chosen;
+    this.press = press;
+    this.hidden = new Set();
+    this.view = { x: 0, y: 0, zoom: 1 };
+    this.points = null;
+    this.filter = { folder: 255, longest: Infinity };
+    this.canvas = h("canvas", { tabindex: "0", role: "application", "aria-label": "Map of the library. Arrow keys move, plus and minus zoom. Use the search for a list instead." });
+    this.over = h("canvas", { "aria-hidden": "true" });
+    this.tip = h("p", { class: "tip", hidden: true });
+    this.legend = h("div", { class: "legend", role: "group", "aria-label": "Types shown" });
+    this.root = root;
+    root.replaceChildren(this.legend, h("div", { class: "map" }, this.canvas, this.over, this.tip));
+    this.canvas.addEventListener("pointermove", (event) => this.moved(event));
+    this.canvas.addEventListener("pointerleave", () => this.point(null));
+    this.canvas.addEventListener("pointerdown", (event) => (this.grip = { x: event.clientX, y: event.clientY, moved: false }, this.canvas.setPointerCapture(event.pointerId)));
+    this.canvas.addEventListener("pointerup", () => this.released());
+    this.canvas.addEventListener("wheel", (event) => (event.preventDefault(), this.zoom(event.deltaY < 0 ? 1.25 : 0.8, event)), { passive: false });
+    this.canvas.addEventListener("keydown", (event) => this.key(event));
+    new ResizeObserver(() => this.draw()).observe(this.canvas);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+  }
+
+  async load() {
+    this.take(await bytes("/api/map"));
+    await this.light();
+  }
+
+  /** The parts of the daemon's `packed_map`. */
+  take(data) {
+    const [revision, n] = new Uint32Array(data, 0, 2);
+    const places = new Float32Array(data, 8, 2 * n);
+    const durations = new Float32Array(data, 8 + 8 * n, n);
+    const types = new Uint8Array(data, 8 + 12 * n, n);
+    const folders = new Uint8Array(data, 8 + 13 * n, n);
+    this.points = { revision, n, places, durations, types, folders };
+    this.order = byType(types);
+    this.lit = [];
+    this.drawLegend();
+    this.draw();
+  }
+
+  /** The best hit of each type of the last press. */
+  async light() {
+    const press = this.press();
+    this.lit = press ? await get(`/api/presses/${press.press}/lit`) : [];
+    this.drawOver();
+  }
+
+  drawLegend() {
+    const { types, n } = this.points;
+    const counts = new Array(session.types.length).fill(0);
+    for (let i = 0; i < n; i += 1) counts[types[i]] += 1;
+    this.legend.replaceChildren(...session.types.map((type, code) => counts[code] ? h("button", { type: "button", class: "type", "data-type": type, "aria-pressed": String(!this.hidden.has(code)), onclick: (event) => {
+      if (!this.hidden.delete(code)) this.hidden.add(code);
+      set(event.currentTarget, { "aria-pressed": String(!this.hidden.has(code)) });
+      this.draw();
+    } }, h("span", { class: "chip" }), title(typeNames(type)), h("span", { class: "quiet" }, counts[code].toLocaleString("en"))) : null).filter(Boolean));
+  }
+
+  fit(canvas) {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    const ratio = devicePixelRatio || 1;
+    const wanted = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (canvas.width !== wanted[0] || canvas.height !== wanted[1]) [canvas.width, canvas.height] = wanted;
+    const pen = canvas.getContext("2d");
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    pen.clearRect(0, 0, width, height);
+    return { pen, width, height };
+  }
+
+  scale(width, height) {
+    const { x, y, zoom } = this.view;
+    const [kx, ky] = [(width / 2 - 14) * zoom, (height / 2 - 14) * zoom];
+    return { kx, ky, ox: width / 2 - x * kx, oy: height / 2 - y * ky };
+  }
+
+  shows(i) {
+    const { durations, folders, types } = this.points;
+    return !this.hidden.has(types[i]) && durations[i] <= this.filter.longest && (this.filter.folder === 255 || folders[i] === this.filter.folder);
+  }
+
+  draw() {
+    if (!this.points || !this.canvas.clientWidth) return;
+    const { pen, width, height } = this.fit(this.canvas);
+    const { kx, ky, ox, oy } = this.scale(width, height);
+    const { places, n } = this.points;
+    const size = Math.min(6, (n > 20000 ? 1.6 : n > 3000 ? 2.6 : 4) * Math.sqrt(this.view.zoom));
+    const colours = session.types.map((type) => getComputedStyle(this.root).getPropertyValue(`--${type}`));
+    this.grid = new Map();
+    pen.globalAlpha = n > 20000 ? 0.7 : 0.85;
+    let last = -1;
+    for (const i of this.order) {
+      if (!this.shows(i)) continue;
+      const px = ox + places[2 * i] * kx;
+      const py = oy + places[2 * i + 1] * ky;
+      if (px < -4 || py < -4 || px > width + 4 || py > height + 4) continue;
+      const code = this.points.types[i];
+      if (code !== last) pen.fillStyle = colours[(last = code)];
+      pen.fillRect(px - size / 2, py - size / 2, size, size);
+    }
+    this.scaleNow = { kx, ky, ox, oy, width, height };
+    this.grid = null;
+    this.drawOver();
+  }
+
+  drawOver() {
+    if (!this.points || !this.canvas.clientWidth || !this.scaleNow) return;
+    const { pen } = this.fit(this.over);
+    const ink = getComputedStyle(this.root).getPropertyValue("--ink");
+    for (const i of this.lit ?? []) this.ring(pen, i, 7, ink, true);
+    if (this.near !== null && this.near !== undefined) this.ring(pen, this.near, 8, ink, false);
+  }
+
+  ring(pen, i, radius, ink, filled) {
+    const [x, y] = this.at(i);
+    pen.beginPath();
+    pen.arc(x, y, radius, 0, 2 * Math.PI);
+    if (filled) {
+      pen.fillStyle = getComputedStyle(this.root).getPropertyValue(`--${session.types[this.points.types[i]]}`);
+      pen.fill();
+    }
+    pen.strokeStyle = ink;
+    pen.lineWidth = 2;
+    pen.stroke();
+  }
+
+  at(i) {
+    const { kx, ky, ox, oy } = this.scaleNow;
+    return [ox + this.points.places[2 * i] * kx, oy + this.points.places[2 * i + 1] * ky];
+  }
+
+  /** Points by cell of the screen, made when the pointer first needs it after a drawing. */
+  cells() {
+    if (this.grid) return this.grid;
+    this.grid = new Map();
+    const { width, height } = this.scaleNow;
+    for (let i = 0; i < this.points.n; i += 1) {
+      if (!this.shows(i)) continue;
+      const [x, y] = this.at(i);
+      if (x < 0 || y < 0 || x > width || y > height) continue;
+      const cell = Math.floor((x / width) * CELLS) * CELLS + Math.floor((y / height) * CELLS);
+      const held = this.grid.get(cell);
+      if (held) held.push(i);
+      else this.grid.set(cell, [i]);
+    }
+    return this.grid;
+  }
+
+  nearest(x, y) {
+    const { width, height } = this.scaleNow;
+    const reachX = Math.ceil((REACH / width) * CELLS);
+    const reachY = Math.ceil((REACH / height) * CELLS);
+    const [cx, cy] = [Math.floor((x / width) * CELLS), Math.floor((y / height) * CELLS)];
+    let best = null;
+    let least = REACH * REACH;
+    for (let a = cx - reachX; a <= cx + reachX; a += 1) {
+      for (let b = cy - reachY; b <= cy + reachY; b += 1) {
+        for (const i of this.cells().get(a * CELLS + b) ?? []) {
+          const [px, py] = this.at(i);
+          const away = (px - x) ** 2 + (py - y) ** 2;
+          if (away < least) [best, least] = [i, away];
+        }
+      }
+    }
+    return best;
+  }
+
+  moved(event) {
+    if (!this.points) return;
+    if (this.grip) {
+      const [dx, dy] = [event.clientX - this.grip.x, event.clientY - this.grip.y];
+      if (this.grip.moved || Math.abs(dx) + Math.abs(dy) > 4) {
+        const { kx, ky } = this.scaleNow;
+        this.view.x -= dx / kx;
+        this.view.y -= dy / ky;
+        this.grip = { x: event.clientX, y: event.clientY, moved: true };
+        this.soon();
+      }
+      return;
+    }
+    this.point(this.nearest(event.offsetX, event.offsetY));
+  }
+
+  soon() {
+    this.frame ??= requestAnimationFrame(() => ((this.frame = null), this.draw()));
+  }
+
+  async point(i) {
+    if (i === this.near) return;
+    this.near = i;
+    this.drawOver();
+    this.tip.hidden = true;
+    if (i === null) return;
+    const one = await get(`/api/map/${this.points.revision}/${i}`).catch(() => null);
+    if (!one) return this.load();
+    if (this.near !== i) return;
+    this.one = one;
+    const [x, y] = this.at(i);
+    this.tip.textContent = `${one.name} · ${typeName(one.type)} · ${seconds(one.duration_s)}`;
+    this.tip.hidden = false;
+    this.tip.style.left = `${Math.min(Math.max(x, 90), this.scaleNow.width - 90)}px`;
+    this.tip.style.top = `${y < 50 ? y + 14 : y - 38}px`;
+    player.once(`/api/one-shots/${one.id}/sound`).catch(() => {});
+  }
+
+  released() {
+    const clicked = this.grip && !this.grip.moved;
+    this.grip = null;
+    if (clicked && this.near !== null && this.one) this.chosen(this.one);
+  }
+
+  zoom(factor, event = null) {
+    if (!this.scaleNow) return;
+    const { width, height, kx, ky, ox, oy } = this.scaleNow;
+    const [px, py] = event ? [event.offsetX, event.offsetY] : [width / 2, height / 2];
+    const [x, y] = [(px - ox) / kx, (py - oy) / ky];
+    const zoom = Math.min(40, Math.max(1, this.view.zoom * factor));
+    const k = this.view.zoom / zoom;
+    this.view = zoom === 1 ? { x: 0, y: 0, zoom } : { x: x + (this.view.x - x) * k, y: y + (this.view.y - y) * k, zoom };
+    this.soon();
+  }
+
+  key(event) {
+    const step = 0.2 / this.view.zoom;
+    const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
+    if (moves[event.key]) {
+      this.view.x += moves[event.key][0];
+      this.view.y += moves[event.key][1];
+    } else if (event.key === "+" || event.key === "=") this.zoom(1.5);
+    else if (event.key === "-") this.zoom(1 / 1.5);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.soon();
+    announce(`Zoom ${this.view.zoom.toFixed(1)}`);
+  }
+}
+
+/** The numbers of the points, type by type, so that the colour changes seldom. */
+function byType(types) {
+  const counts = new Uint32Array(257);
+  for (const type of types) counts[type + 1] += 1;
+  for (let i = 1; i < 257; i += 1) counts[i] += counts[i - 1];
+  const order = new Uint32Array(types.length);
+  types.forEach((type, i) => (order[counts[type]++] = i));
+  return order;
+}
+

@@ -1,0 +1,397 @@
+/* Suggest: every press as it comes, its hits in columns, heard dry or in the mix, and chosen. */
+
+import { get, post, session, upload } from "./api.js";
+import * as choices from "./choices.js";
+import { guarded, marks } from "./choices.js";
+import { $, $$, announce, button, clock, h, icon, plural, seconds, set, title, toast, typeName, typeNames, wave } from "./dom.js";
+import { Player } from "./player.js";
+
+const state = {
+  presses: [], press: null, details: new Map(), loop: null, type: null, chosen: new Map(),
+  mode: "mix", original: false, patterns: {}, bpm: null, shift: 0, locked: new Map(), view: "six", preset: "default", presets: [],
+};
+const player = new Player(() => drawTransport());
+let page, openSimilar;
+
+export function setUp(root, actions) {
+  page = root;
+  openSimilar = actions.similar;
+  choices.onMarks(drawMarks);
+  draw();
+  requestAnimationFrame(tick);
+}
+
+export async function load() {
+  player.stop();
+  state.presses = await get("/api/presses");
+  state.presets = await get("/api/presets");
+  state.patterns = { ...session.usual };
+  show(state.presses[0] ?? null);
+}
+
+/** A press that just came in. */
+export function add(press) {
+  state.presses = [press, ...state.presses.filter((each) => each.press !== press.press)].slice(0, 24);
+  show(press);
+  announce(`New press: ${plural(press.hits.length, "hit")}`);
+}
+
+function show(press) {
+  const playing = player.playing;
+  Object.assign(state, { press, details: new Map(), loop: null, bpm: null, shift: 0, original: false });
+  state.chosen = new Map();
+  for (const hit of press?.hits ?? []) if (!state.chosen.has(hit.type)) state.chosen.set(hit.type, hit);
+  for (const type of state.locked.keys()) if (!press) state.locked.delete(type);
+  if (!state.chosen.has(state.type)) state.type = state.chosen.keys().next().value ?? null;
+  if (press) state.patterns = { ...session.usual, ...(press.replaces ? Object.fromEntries(types().map((t) => [t, "onsets"])) : {}) };
+  player.stop();
+  draw();
+  if (!press) return;
+  guarded(async () => {
+    const details = await get(`/api/presses/${press.press}/hits`);
+    if (state.press !== press) return;
+    state.details = new Map(Object.entries(details));
+    drawDetails();
+  });
+  guarded(loadLoop, press, playing);
+}
+
+async function loadLoop(press, playing = false) {
+  const loop = await get(`/api/presses/${press.press}/loop?${tempo()}`);
+  if (state.press !== press) return;
+  state.loop = loop;
+  if (!loop.has_original) for (const type of types()) if (state.patterns[type] === "onsets") state.patterns[type] = session.usual[type];
+  drawTransport();
+  drawLoop();
+  if (playing) await play();
+  else prefetch();
+}
+
+const types = () => [...state.chosen.keys()];
+const hitsOf = (type) => (state.press ? state.press.hits.filter((hit) => hit.type === type) : []);
+const current = () => state.chosen.get(state.type);
+const tempo = () => new URLSearchParams({ ...(state.bpm ? { bpm: state.bpm } : {}), ...(state.shift ? { shift: state.shift } : {}) });
+
+function urlOf(hit) {
+  const query = tempo();
+  query.set("pattern", state.patterns[hit.type]);
+  return `/api/presses/${state.press.press}/hits/${hit.id}?${query}`;
+}
+
+const urlOfMix = (what) => `/api/presses/${state.press.press}/${what}?${tempo()}`;
+
+async function play() {
+  const hit = current();
+  if (!hit) return;
+  if (state.mode === "dry") return player.once(`/api/one-shots/${hit.id}/sound`);
+  if (!state.loop) return;
+  await player.start({ music: urlOfMix("music"), hit: urlOf(hit), original: state.loop.has_original ? urlOfMix("original") : null }, state.original);
+  prefetch();
+}
+
+/** The neighbours of the chosen hit, so that the next step is heard at once. */
+function prefetch() {
+  if (state.mode !== "mix" || !player.playing) return;
+  const row = hitsOf(state.type);
+  const at = row.indexOf(current());
+  for (const near of [at + 1, at - 1, at + 2]) if (row[near]) player.load(urlOf(row[near])).catch(() => {});
+}
+
+function preview() {
+  const hit = current();
+  if (!hit) return;
+  if (player.playing && state.mode === "mix") guarded(() => player.swap(urlOf(hit), state.original)).then(prefetch);
+  else guarded(() => player.once(`/api/one-shots/${hit.id}/sound`));
+}
+
+function choose(hit, { focus = true, sound = true } = {}) {
+  state.type = hit.type;
+  state.chosen.set(hit.type, hit);
+  drawChosen();
+  if (focus) $(`#hit-${hit.type}-${hit.rank}`)?.focus({ preventScroll: false });
+  if (sound) preview();
+}
+
+/* What the keys do. */
+
+export const commands = {
+  play: () => {
+    if (state.mode === "mix" && player.playing) player.stop();
+    else guarded(play);
+  },
+  step: (by) => {
+    const row = hitsOf(state.type);
+    const next = row[row.indexOf(current()) + by];
+    if (next) choose(next);
+  },
+  turn: (by) => {
+    const all = types();
+    const type = all[all.indexOf(state.type) + by];
+    if (type) choose(state.chosen.get(type));
+  },
+  mode: () => setMode(state.mode === "mix" ? "dry" : "mix"),
+  original: () => {
+    state.original = !state.original;
+    player.compare(state.original);
+    announce(state.original ? "Original" : "Suggestion");
+    drawTransport();
+  },
+  like: () => current() && guarded(choices.mark, current(), "like"),
+  dislike: () => current() && guarded(choices.mark, current(), "dislike"),
+  use: () => current() && guarded(choices.mark, current(), "used"),
+  undo: () => guarded(choices.undo),
+  pick: () => current() && guarded(choices.pick, current()),
+  copy: () => current() && guarded(choices.copy, current().path),
+  reveal: () => current() && guarded(choices.reveal, current()),
+  similar: () => current() && openSimilar(current()),
+  lock: () => {
+    const hit = current();
+    if (!hit) return;
+    if (state.locked.get(hit.type)?.id === hit.id) state.locked.delete(hit.type);
+    else state.locked.set(hit.type, hit);
+    announce(state.locked.has(hit.type) ? `${hit.name} is locked: press again for the others` : `${typeName(hit.type)} unlocked`);
+    draw();
+    focusChosen();
+  },
+  again: () => state.press && guarded(pressAgain),
+  kit: () => state.press && guarded(chooseKit),
+  view: () => {
+    state.view = state.view === "six" ? "one" : "six";
+    draw();
+    focusChosen();
+  },
+};
+
+const focusChosen = () => state.type && current() && $(`#hit-${state.type}-${current().rank}`)?.focus();
+
+function setMode(mode) {
+  const playing = player.playing;
+  state.mode = mode;
+  player.stop();
+  drawTransport();
+  if (playing && mode === "mix") guarded(play);
+}
+
+async function pressAgain() {
+  const open = types().filter((type) => !state.locked.has(type));
+  if (!open.length) return toast("Every type is locked: unlock one to press again");
+  const locked = [...state.locked.values()].map((hit) => ({ id: hit.id, pattern: state.patterns[hit.type] }));
+  await post(`/api/presses/${state.press.press}/again`, { types: state.locked.size ? open : [], preset: state.preset, locked });
+}
+
+async function chooseKit() {
+  const kit = await get(`/api/presses/${state.press.press}/kit`);
+  for (const hit of state.press.hits) if (kit[hit.type] === hit.id) state.chosen.set(hit.type, hit);
+  drawChosen();
+  preview();
+  toast("Kit chosen: of all combinations, the one that fits the mix and sounds most like one kit");
+}
+
+export async function pressFiles(files) {
+  const form = new FormData();
+  for (const file of files) form.append("stem", file);
+  form.append("preset", state.preset);
+  toast(`Pressing with ${plural(files.length, "file")}…`);
+  await upload("/api/presses", form);
+}
+
+/* Drawing. */
+
+function draw() {
+  page.dataset.view = state.view;
+  if (!state.press) return page.replaceChildren(drawEmpty());
+  page.replaceChildren(drawPress(), h("div", { class: "transport", role: "toolbar", "aria-label": "Hear it" }), drawTypes(), drawColumns(), h("div", { class: "dock", role: "region", "aria-label": "Chosen hit" }));
+  drawTransport();
+  drawDetails();
+  drawMarks();
+  drawChosen();
+}
+
+function fileButton() {
+  const input = h("input", { type: "file", multiple: true, accept: "audio/*,.aif,.aiff,.flac", class: "unseen", tabindex: "-1", "aria-hidden": "true" });
+  input.addEventListener("change", () => input.files.length && guarded(pressFiles, [...input.files]));
+  return h("span", {}, button("upload", "Choose files", () => input.click()), input);
+}
+
+function drawEmpty() {
+  return h("div", { class: "empty" },
+    h("h2", {}, "Waiting for a press"),
+    h("p", {}, "Press “suggest drums” in your DAW: its hits appear here at once. Or drop a bounce, or its stems, anywhere on this page."),
+    fileButton());
+}
+
+function drawPress() {
+  const press = state.press;
+  const select = h("select", { id: "press", "aria-label": "Press", onchange: () => show(state.presses.find((each) => String(each.press) === select.value)) },
+    state.presses.map((each) => h("option", { value: each.press, selected: each.press === press.press }, nameOf(each))));
+  const preset = h("select", { id: "preset", "aria-label": "Preset for the next press", onchange: () => (state.preset = preset.value) },
+    state.presets.map(({ name, text }) => h("option", { value: name, selected: name === state.preset, title: text }, name)));
+  return h("div", { class: "press" },
+    h("div", { class: "press-head" },
+      h("div", { class: "press-name" }, select,
+        h("p", { class: "quiet" }, `${plural(press.query.stems, "stem")} · ${clock(press.seconds)} · ${press.timings_ms.total.toFixed(0)} ms against ${plural(press.library.one_shots, "one-shot")} · ${press.model}`)),
+      h("div", { class: "press-actions" }, preset,
+        button("again", state.locked.size ? "Press again for the others" : "Press again", commands.again),
+        button("kit", "Kit", commands.kit, { title: "The hits that fit the mix and one another: scores, and likeness of their keys beyond their type" }),
+        fileButton())),
+    h("div", { class: "bounce", role: "img", "aria-label": `Waveform of the bounce, ${clock(press.seconds)} long` }, wave(press.peaks), h("div", { class: "loop", hidden: true }), h("div", { class: "head", hidden: true })));
+}
+
+function nameOf(press) {
+  const time = new Date(press.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  return `${press.title} · ${time}`;
+}
+
+function drawTransport() {
+  const bar = $(".transport", page);
+  if (!bar) return;
+  const focused = document.activeElement?.closest?.(".transport") ? document.activeElement.dataset.key : null;
+  const looping = player.playing;
+  const loop = state.loop;
+  const pattern = h("select", { "data-key": "pattern", "aria-label": "Where the hit is placed", onchange: () => {
+    state.patterns[state.type] = pattern.value;
+    if (player.playing) preview();
+  } }, [...(loop?.has_original ? ["onsets"] : []), ...session.patterns].map((name) =>
+    h("option", { value: name, selected: state.patterns[state.type] === name }, name === "onsets" ? "where the track plays" : name)));
+  const bpm = h("input", { "data-key": "bpm", type: "number", min: 30, max: 300, step: "any", value: loop ? +loop.bpm.toFixed(2) : "", "aria-label": "Tempo in beats a minute", onchange: () => retime({ bpm: Number(bpm.value) || null }) });
+  bar.replaceChildren(
+    h("button", { type: "button", class: "button main", "data-key": "play", onclick: commands.play, disabled: state.mode === "mix" && !loop }, icon(looping ? "stop" : "play"), h("span", {}, looping ? "Stop" : "Play"), h("kbd", {}, "Space")),
+    h("div", { class: "segments", role: "group", "aria-label": "How hits are heard" },
+      [["dry", "Dry"], ["mix", "In the mix"]].map(([mode, label]) =>
+        h("button", { type: "button", "data-key": mode, "aria-pressed": String(state.mode === mode), onclick: () => setMode(mode) }, label))),
+    h("button", { type: "button", class: "button", "data-key": "original", "aria-pressed": String(state.original), onclick: commands.original, disabled: state.mode !== "mix", title: loop?.has_original ? "The track that is being replaced (O)" : "The mix without the hit (O)" }, h("span", {}, "Original"), h("kbd", {}, "O")),
+    h("label", { class: "field" }, h("span", {}, `${title(typeName(state.type ?? ""))} on`), pattern),
+    h("label", { class: "field" }, h("span", {}, "Tempo"), bpm),
+    h("div", { class: "segments small", role: "group", "aria-label": "Mend the tempo" },
+      h("button", { type: "button", "data-key": "half", title: "Half the tempo", onclick: () => loop && retime({ bpm: loop.bpm / 2 }) }, "÷2"),
+      h("button", { type: "button", "data-key": "double", title: "Twice the tempo", onclick: () => loop && retime({ bpm: loop.bpm * 2 }) }, "×2"),
+      h("button", { type: "button", "data-key": "shift", title: "The bar begins a beat later", onclick: () => retime({ shift: (state.shift + 1) % 4 }) }, "+1 beat")),
+    h("button", { type: "button", class: "button view", "data-key": "view", "aria-pressed": String(state.view === "one"), onclick: commands.view, title: "Six columns, or one (V)" }, icon("columns"), h("span", {}, state.view === "six" ? "Six columns" : "One column")));
+  if (focused) $(`[data-key="${focused}"]`, bar)?.focus();
+}
+
+function retime(change) {
+  Object.assign(state, change);
+  const playing = player.playing;
+  player.stop();
+  guarded(loadLoop, state.press, playing);
+}
+
+function drawTypes() {
+  return h("div", { class: "types", role: "group", "aria-label": "Types" }, types().map((type) =>
+    h("button", { type: "button", class: "type", "data-type": type, onclick: () => choose(state.chosen.get(type)) },
+      h("span", { class: "chip" }), title(typeName(type)), state.locked.has(type) ? icon("lock") : null)));
+}
+
+function drawColumns() {
+  return h("div", { class: "columns" }, types().map((type) => {
+    const lock = state.locked.get(type);
+    return h("section", { class: "column", "data-type": type, "aria-label": title(typeNames(type)) },
+      h("h2", {}, h("span", { class: "chip" }), h("span", {}, title(typeNames(type))), h("span", { class: "quiet" }, String(hitsOf(type).length))),
+      lock ? h("p", { class: "locked" }, icon("lock"), h("span", {}, lock.name),
+        h("button", { type: "button", class: "link", onclick: () => (state.locked.delete(type), draw()) }, "unlock")) : null,
+      h("ol", { class: "hits", role: "listbox", "aria-label": title(typeNames(type)) }, hitsOf(type).map(drawHit)));
+  }));
+}
+
+function drawHit(hit) {
+  return h("li", { class: "hit", role: "option", id: `hit-${hit.type}-${hit.rank}`, "data-id": hit.id, "data-type": hit.type, tabindex: "-1", "aria-label": labelOf(hit), onclick: () => choose(hit) },
+    h("span", { class: "rank", "aria-hidden": "true" }, String(hit.rank)),
+    h("span", { class: "picture" }),
+    h("span", { class: "name", title: hit.path }, hit.name),
+    h("span", { class: "about" }, h("span", { class: "from" }, hit.folder), h("span", {}, seconds(hit.duration_s)), hit.fit === null ? null : h("span", { class: "fit" }, `${Math.round(hit.fit * 100)} %`)),
+    h("span", { class: "mark" }));
+}
+
+function labelOf(hit) {
+  const taste = marks.of.get(hit.id);
+  return [`${hit.rank}. ${hit.name}`, hit.folder, seconds(hit.duration_s), fitWords(hit), wordsOf(hit), taste?.taste, taste?.used && "used"].filter(Boolean).join(", ");
+}
+
+const fitWords = (hit) => (hit.fit === null ? "" : `better than ${Math.round(hit.fit * 100)} % of your ${typeNames(hit.type)}`);
+const wordsOf = (hit) => (state.details.get(hit.id)?.words ?? []).join(", ");
+const hitAt = (row) => state.press.hits.find((hit) => hit.id === row.dataset.id && hit.type === row.dataset.type);
+
+function drawDetails() {
+  for (const row of $$(".hit", page)) {
+    const details = state.details.get(row.dataset.id);
+    if (!details) continue;
+    $(".picture", row).replaceChildren(wave(details.peaks));
+    row.setAttribute("aria-label", labelOf(hitAt(row)));
+  }
+  drawDock();
+}
+
+function drawMarks() {
+  for (const row of $$(".hit", page)) {
+    const { taste, used } = marks.of.get(row.dataset.id) ?? {};
+    row.dataset.taste = taste ?? "";
+    $(".mark", row).replaceChildren(...[taste && icon(taste), used && icon("use")].filter(Boolean));
+    row.setAttribute("aria-label", labelOf(hitAt(row)));
+  }
+  drawDock();
+}
+
+function drawChosen() {
+  for (const column of $$(".column", page)) column.classList.toggle("current", column.dataset.type === state.type);
+  for (const type of $$(".type", page)) set(type, { "aria-pressed": String(type.dataset.type === state.type) });
+  for (const row of $$(".hit", page)) {
+    const chosen = state.chosen.get(row.dataset.type)?.id === row.dataset.id;
+    const here = chosen && row.dataset.type === state.type;
+    row.classList.toggle("here", here);
+    set(row, { "aria-selected": String(chosen), tabindex: here ? "0" : "-1" });
+  }
+  drawTransport();
+  drawDock();
+}
+
+function drawDock() {
+  const dock = $(".dock", page);
+  const hit = current();
+  if (!dock || !hit) return;
+  const details = state.details.get(hit.id);
+  const { taste, used } = marks.of.get(hit.id) ?? {};
+  const locked = state.locked.get(hit.type)?.id === hit.id;
+  const focused = dock.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  const act = (key, name, label, run, pressed) => button(name, label, run, { "data-key": key, title: label, "aria-pressed": pressed === undefined ? null : String(pressed) });
+  dock.dataset.type = hit.type;
+  dock.replaceChildren(
+    h("div", { class: "dock-picture" }, details ? wave(details.peaks) : null),
+    h("div", { class: "dock-text" },
+      h("p", { class: "dock-name", title: hit.path }, hit.name),
+      h("p", { class: "quiet" }, [`${title(typeName(hit.type))} ${hit.rank}`, hit.guessed ? "type by its sound" : "", seconds(hit.duration_s), wordsOf(hit), fitWords(hit) || `score ${hit.score.toFixed(2)}`].filter(Boolean).join(" · ")),
+      h("p", { class: "dock-path" }, hit.path)),
+    h("div", { class: "dock-actions", role: "toolbar", "aria-label": `Choose ${hit.name}` },
+      act("like", "like", "Like", commands.like, taste === "like"),
+      act("dislike", "dislike", "Dislike", commands.dislike, taste === "dislike"),
+      act("use", "use", "Use", commands.use, Boolean(used)),
+      act("lock", locked ? "lock" : "unlock", locked ? "Locked" : "Lock", commands.lock, locked),
+      act("pick", "pick", "Pick", commands.pick),
+      act("copy", "copy", "Copy path", commands.copy),
+      act("reveal", "folder", "Show in folder", commands.reveal),
+      act("similar", "similar", "Similar", commands.similar),
+      act("undo", "undo", "Undo", commands.undo)));
+  if (focused) $(`[data-key="${focused}"]`, dock)?.focus();
+}
+
+function drawLoop() {
+  const mark = $(".bounce .loop", page);
+  if (!mark || !state.loop) return;
+  const { start_s, length_s } = state.loop;
+  const width = Math.min(1, length_s / state.press.seconds);
+  mark.hidden = width >= 0.999;
+  mark.style.left = `${(start_s / state.press.seconds) * 100}%`;
+  mark.style.width = `${width * 100}%`;
+}
+
+function tick() {
+  const head = $(".bounce .head", page);
+  if (head && state.loop) {
+    const phase = player.phase;
+    head.hidden = phase === null;
+    if (phase !== null) head.style.left = `${((state.loop.start_s + phase * state.loop.length_s) / state.press.seconds) * 100}%`;
+  }
+  requestAnimationFrame(tick);
+}
+
+export { player };

@@ -50,7 +50,8 @@ def test_replies_go_to_the_port_that_a_request_names(server: OscServer) -> None:
 def test_replies_that_come_back_are_not_answered(server: OscServer) -> None:
     with udp(server) as client:
         client.send("/samplefit/status", 1, "reply_port", server.port)
-        assert client.ask("/samplefit/status", 2).arguments[0] == 2
+        client.ask("/samplefit/status", 1)  # in the same lane: the server has sent to itself by now,
+        client.ask("/samplefit/status", 1)  # and has received it before this one
     assert server.counters.n_noise == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -62,10 +63,18 @@ class Decoders:
 
     Args:
         n_workers: how many; None takes one for each core, four at most.
+        limit_s: for one file.
+        program: what a worker runs.
     """
 
-    def __init__(self, n_workers: int | None = None) -> None:
-        self._workers = [_Worker() for _ in range(n_workers or min(4, os.cpu_count() or 1))]
+    def __init__(
+        self,
+        n_workers: int | None = None,
+        limit_s: float = FILE_LIMIT_S,
+        program: str = "from index.worker import main; main()",
+    ) -> None:
+        n_workers = n_workers or min(4, os.cpu_count() or 1)
+        self._workers = [_Worker(limit_s, program) for _ in range(n_workers)]
 
     def examine(self, paths: Sequence[bytes], is_known: Callable[[bytes], bool]) -> Iterator[Examined]:
         """Reads files, in no particular order; each gets its answer, whatever happens to a worker.
@@ -117,7 +126,8 @@ class Decoders:
 class _Worker:
     """One process, driven by one thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit_s: float, program: str) -> None:
+        self._limit_s, self._program = limit_s, program
         self._process: subprocess.Popen[bytes] | None = None
         self._late = False
 
@@ -125,7 +135,7 @@ class _Worker:
         content, stamp = None, None
         process = self._start()
         self._late = False
-        limit = threading.Timer(FILE_LIMIT_S, self._kill_late, (process,))
+        limit = threading.Timer(self._limit_s, self._kill_late, (process,))
         limit.daemon = True
         limit.start()
         try:
@@ -140,7 +150,7 @@ class _Worker:
             samples = None if known or "code" in found else np.frombuffer(receive(process.stdout), "<f4")
         except (EOFError, BrokenPipeError):
             self.close()
-            how = f"took longer than {FILE_LIMIT_S:g} s" if self._late else "broke the decoder"
+            how = f"took longer than {self._limit_s:g} s" if self._late else "broke the decoder"
             error = UnreadableAudio(os.fsdecode(path), found=f"a file that {how}", expected="a sound file")
             return Examined(path, stamp, content, code=error.code, text=error.text)
         finally:
@@ -160,14 +170,18 @@ class _Worker:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            process.communicate()
+            for pipe in (process.stdin, process.stdout):
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()  # type: ignore[union-attr]
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1.0)  # one that hangs in the kernel on a dead share goes when it can
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self.close()
             paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", "from index.worker import main; main()"],
+                [sys.executable, "-P", "-c", self._program],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"},

@@ -1,0 +1,83 @@
+"""kill -9 at random moments while indexing: nothing that was committed is lost, nothing wrong is ever served.
+
+SAMPLEFIT_SOAK=1 indexes more, through some hundred kills.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from encoders.audio import read_one_shot
+from encoders.windows import pad
+from index.library import Library
+from index.pipeline import COMMIT_EVERY
+from tests.index.conftest import StandIn, paths_of, write_hit
+
+ROOT = Path(__file__).resolve().parents[2]
+N_FILES = 2000 if os.environ.get("SAMPLEFIT_SOAK") else 150
+
+INDEXING = """
+import sys
+from pathlib import Path
+from index import library, pipeline
+from tests.index.conftest import StandIn
+library.CACHE_MIN = 10
+pipeline.COMMIT_EVERY = 16
+class Counting(StandIn):
+    def keys(self, windows):
+        print(len(windows), flush=True)
+        return super().keys(windows)
+with library.Library(Path(sys.argv[1]), Counting()) as found:
+    print("ready", flush=True)
+    found.add(sys.argv[2])
+    print("done", flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no kill -9 there")
+def test_kill_9_while_indexing(tmp_path):
+    draw = random.Random(0)
+    drums = tmp_path / "drums"
+    for seed in range(N_FILES):
+        write_hit(drums / f"{seed}.wav", seed, seconds=0.03)
+    n_kills, is_done, n_encoded = 0, False, 0
+    while not is_done:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", INDEXING, str(tmp_path / "state"), str(drums)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        lines = [process.stdout.readline() for _ in range(draw.randrange(6))]  # each a batch encoded
+        killer = threading.Timer(draw.uniform(0.0, 0.02), process.send_signal, (signal.SIGKILL,))
+        killer.start()
+        lines = [line.strip() for line in (*lines, *process.stdout)]
+        killer.cancel()
+        process.wait()
+        process.stdout.close()
+        is_done = "done" in lines
+        n_encoded += sum(int(line) for line in lines if line.isdigit())
+        n_kills += not is_done
+        assert n_kills < N_FILES, "it never gets on"
+    encoder = StandIn()
+    with Library(tmp_path / "state", encoder) as library:
+        library.sync()
+        assert encoder.n_encoded == 0
+        assert paths_of(library) == {os.fsencode(drums / f"{seed}.wav") for seed in range(N_FILES)}
+        for table in library.snapshot.tables:
+            for row in range(len(table.rows)):
+                samples = read_one_shot(os.fsdecode(table.rows.path(row))).samples
+                assert np.array_equal(table.rows.vectors[row], encoder.keys(pad(samples)[None])[0])
+    assert n_encoded <= N_FILES + n_kills * (16 + 8), "a kill costs one batch"
+    assert COMMIT_EVERY == 64

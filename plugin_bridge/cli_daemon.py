@@ -6,8 +6,10 @@ import argparse
 import json
 import logging
 import os
+import threading
 from typing import Any
 
+from encoders.errors import SamplefitError
 from encoders.package import open_package
 from encoders.session import open_encoder
 from index.library import Library
@@ -19,6 +21,8 @@ from plugin_bridge.demo import run_demo
 from plugin_bridge.doctor import examine
 from plugin_bridge.server import DEFAULT_PORT, OscServer
 from plugin_bridge.settings import find_model, model_in_use, state_folder
+
+log = logging.getLogger(__name__)
 
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -74,10 +78,18 @@ def run_serve(arguments: argparse.Namespace) -> None:
             }
             print(json.dumps(ready), flush=True)
             for folder in arguments.folder:
-                library.add(absolute(folder))
+                threading.Thread(target=_follow, args=(library, absolute(folder)), daemon=True).start()
             wait_for_signal()
         finally:
             running.withdraw(state)
+
+
+def _follow(library: Library, folder: str) -> None:
+    """Adds a folder while the daemon already answers; one that cannot be followed is told in the log."""
+    try:
+        library.add(folder)
+    except SamplefitError as error:
+        log.warning("--folder %s", error.text)
 
 
 def run_doctor(arguments: argparse.Namespace) -> int:

@@ -88,6 +88,11 @@ class Song:
     stems: tuple[Stem, ...]
 
     @property
+    def id(self) -> str:
+        """Name of its file in songs/: another one as soon as a stem, its types or its origin change."""
+        return self.stems[0]._file.stem
+
+    @property
     def n_samples(self) -> int:
         """Length of the longest stem."""
         return max(stem.n_samples for stem in self.stems)

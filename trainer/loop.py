@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,44 +116,35 @@ def train(
         if rank == 0:
             describe(run, settings, corpus, start, step)
         batches = pipeline(corpus, settings, step, rank, n_ranks, place, report)
-        trained = _shared(pair, n_ranks, place)
-        terms = objective(settings.loss)
-        log = Log(run, step, settings, report) if rank == 0 else None
+        trained, terms = _shared(pair, n_ranks, place), objective(settings.loss)
         deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
-        while step < settings.run.steps:
-            step += 1
-            batch, query, key, query2, key2 = next(batches)
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(settings, step)
-            with torch.autocast(place.type, torch.bfloat16, enabled=settings.run.precision == "bfloat16"):
-                views = _views(trained, query, key, query2, key2)
-            every = _gathered(views, batch)
-            values = {name: term(every) for name, (_, term) in terms.items()}
-            loss = sum(terms[name][0] * value for name, value in values.items())
-            if not torch.isfinite(loss):
-                raise _not_finite(step, loss.item(), batch, corpus)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            over = _agreed(deadline is not None and time.monotonic() > deadline, n_ranks, place)
-            looks = step % settings.run.evaluate_every == 0 or step == settings.run.steps or over
-            if log and (step % LOG_EVERY == 0 or looks):
-                log.step(
-                    step,
-                    float(loss.detach()),
-                    {name: float(value.detach()) for name, value in values.items()},
-                )
-            if looks:
-                figures = look(pair, corpus, settings) if rank == 0 else None
-                if log:
-                    best = log.look(step, figures, best)
+        with Log(run, step, settings, report) if rank == 0 else nullcontext() as log:
+            while step < settings.run.steps:
+                step += 1
+                batch, *mixes_and_hits = next(batches)
+                for group in optimiser.param_groups:
+                    group["lr"] = learning_rate(settings, step)
+                with torch.autocast(place.type, torch.bfloat16, enabled=settings.run.precision == "bfloat16"):
+                    views = _views(trained, *mixes_and_hits)
+                loss, values = _loss(terms, _gathered(views, batch))
+                if not torch.isfinite(loss):
+                    raise _not_finite(step, loss.item(), batch, corpus)
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                optimiser.step()
+                over = _agreed(deadline is not None and time.monotonic() > deadline, n_ranks, place)
+                looks = step % settings.run.evaluate_every == 0 or step == settings.run.steps or over
+                if log and (step % LOG_EVERY == 0 or looks):
+                    log.step(step, loss.item(), {name: value.item() for name, value in values.items()})
+                if log and looks:
+                    best = log.look(step, look(pair, corpus, settings, judged_split(corpus)), best)
                     if best["step"] == step:
                         save(run / "best.safetensors", pair, None, step, best, settings, corpus)
                     save(run / "last.safetensors", pair, optimiser, step, best, settings, corpus)
-                if n_ranks > 1:
+                if looks and n_ranks > 1:
                     distributed.barrier()
-            if over:
-                break
+                if over:
+                    break
     return best
 
 
@@ -219,6 +210,12 @@ def _views(
     return [query, key, query2, key2]
 
 
+def _loss(terms: dict[str, tuple[float, Term]], views: Views) -> tuple[Tensor, dict[str, Tensor]]:
+    """The weighted sum of the terms, and each by itself."""
+    values = {name: term(views) for name, (_, term) in terms.items()}
+    return sum(terms[name][0] * value for name, value in values.items()), values
+
+
 def _gathered(views: list[Tensor], batch: Batch) -> Views:
     """All processes' embeddings, with gradients, and the tables of unfair negatives."""
     place = views[0].device
@@ -263,6 +260,12 @@ def learning_rate(settings: Settings, step: int) -> float:
     warm = min(1.0, step / chosen.warmup_steps) if chosen.warmup_steps else 1.0
     fall = 0.5 + 0.5 * np.cos(np.pi * step / settings.run.steps) if chosen.schedule == "cosine" else 1.0
     return float(chosen.learning_rate * warm * fall)
+
+
+def judged_split(corpus: Corpus) -> str:
+    """The split that picks the best checkpoint: "eval", or "train" for a corpus too small to have an eval song."""
+    contents = {corpus.one_shots[row].content for row in corpus.rows("eval")}
+    return "eval" if len(contents) > 1 and corpus.query_rows("eval") else "train"
 
 
 def look(pair: Pair, corpus: Corpus, settings: Settings, split: str = "eval") -> dict[str, Any]:

@@ -8,6 +8,7 @@ costs no Fourier transform, no decoding and no time stretch.
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,8 @@ from torch import Tensor
 from encoders.artefacts import replacing
 from encoders.audio import SAMPLE_RATE, SILENCE_DBFS
 from encoders.drum_types import TYPES
-from trainer.corpus import Corpus
+from encoders.errors import Refused
+from trainer.corpus import Corpus, OneShot, Song
 from trainer.loader import Batch
 from trainer.settings import Augment, Settings, Treatment
 from trainer.spectrogram import HOP, N_FRAMES, N_MELS, PowerMel
@@ -41,36 +43,50 @@ N_REDRAWS = 20
 class Mels:
     """The power mels of a corpus, memory-mapped.
 
+        CORPUS/mels/ID.bf16     one song's stems, then its one-shots; a frame is 128 bfloat16
+
+    bfloat16 keeps the range of float32 and is right to .02 dB.
+
     Attributes:
         corpus: what they were made from.
         stems: per song, per stem: (F, 128) bfloat16, F = n_samples // 512 + 1.
-        one_shots: (N, 345, 128) bfloat16, each of the padded hit.
+        one_shots: per one-shot: (345, 128) bfloat16, of the padded hit.
     """
 
     corpus: Corpus
     stems: tuple[tuple[Tensor, ...], ...]
-    one_shots: Tensor
+    one_shots: tuple[Tensor, ...]
 
     @classmethod
     def open(cls, corpus: Corpus, progress: Callable[[int, int], None] = lambda done, total: None) -> Mels:
-        """Opens the spectrograms that lie in the corpus folder, and makes them first where they are missing.
+        """Opens the spectrograms that lie in the corpus folder, and makes those that are missing.
 
-        bfloat16 keeps the range of float32 and is right to .02 dB.
+        A run that is killed goes on where it stopped, and a corpus that grew needs its new songs alone.
 
         Args:
-            progress: is told songs done and songs in all.
+            progress: is told songs done and songs in all, where some had to be made.
+
+        Raises:
+            Refused: some are missing, and the corpus folder is full or cannot be written.
         """
-        path = corpus.path / f"mels-{corpus.digest[:16]}.bf16"
-        n_frames = [stem.n_samples // HOP + 1 for song in corpus.songs for stem in song.stems]
-        n_values = (sum(n_frames) + len(corpus.one_shots) * N_FRAMES) * N_MELS
-        if not path.exists() or path.stat().st_size != 2 * n_values:
-            _write(path, corpus, progress)
-        # Copy on write: torch wants writable memory, and nobody writes.
-        whole = torch.from_numpy(np.memmap(path, np.int16, "c")).view(torch.bfloat16).view(-1, N_MELS)
-        *parts, hits = whole.split([*n_frames, len(corpus.one_shots) * N_FRAMES])
-        each = iter(parts)
-        stems = tuple(tuple(next(each) for _ in song.stems) for song in corpus.songs)
-        return cls(corpus, stems, hits.view(-1, N_FRAMES, N_MELS))
+        mel, stems, one_shots = PowerMel(), [], []
+        hits_of: dict[int, list[OneShot]] = {}
+        for hit in corpus.one_shots:
+            hits_of.setdefault(hit.song, []).append(hit)
+        for row, song in enumerate(corpus.songs):
+            hits = hits_of.get(row, [])
+            cuts = str([(hit.stem, hit.start, hit.n_samples) for hit in hits]).encode()
+            path = corpus.path / "mels" / f"{song.id}-{zlib.crc32(cuts):08x}.bf16"
+            if not path.exists():
+                _write(path, song, hits, mel)
+                progress(row + 1, len(corpus.songs))
+            n_frames = [stem.n_samples // HOP + 1 for stem in song.stems]
+            # Copy on write: torch wants writable memory, and nobody writes.
+            whole = torch.from_numpy(np.memmap(path, np.int16, "c")).view(torch.bfloat16).view(-1, N_MELS)
+            parts = whole.split([*n_frames, *[N_FRAMES] * len(hits)])
+            stems.append(parts[: len(song.stems)])
+            one_shots += parts[len(song.stems) :]
+        return cls(corpus, tuple(stems), tuple(one_shots))
 
     @cached_property
     def by_song(self) -> dict[str, dict[int, list[int]]]:
@@ -83,10 +99,10 @@ class Mels:
         return table
 
 
-def _write(path: Path, corpus: Corpus, progress: Callable[[int, int], None]) -> None:
-    mel = PowerMel()
-    with replacing(path) as file, torch.inference_mode():
-        for done, song in enumerate(corpus.songs):
+def _write(path: Path, song: Song, hits: list[OneShot], mel: PowerMel) -> None:
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with replacing(path) as file, torch.inference_mode():
             for stem in song.stems:
                 n_frames = stem.n_samples // HOP + 1
                 for first in range(0, n_frames, BLOCK_FRAMES):
@@ -94,9 +110,15 @@ def _write(path: Path, corpus: Corpus, progress: Callable[[int, int], None]) -> 
                     # Two frames more on each side keep the reflected edges out of what is kept.
                     audio = torch.from_numpy(stem.read((first - 2) * HOP, (n + 3) * HOP))
                     file.write(_bytes(mel(audio[None])[0, :, 2 : 2 + n]))
-            progress(done + 1, len(corpus.songs))
-        for hit in corpus.one_shots:
-            file.write(_bytes(mel(torch.from_numpy(hit.read())[None])[0]))
+            for hit in hits:
+                file.write(_bytes(mel(torch.from_numpy(hit.read())[None])[0]))
+    except OSError as error:
+        raise Refused(
+            str(path),
+            found=error.strerror or str(error),
+            expected="a corpus folder that can be written, with 3 MB of room a minute of stem",
+            remedy="make room, or copy the corpus to another disk; what is done is kept",
+        ) from None
 
 
 def _bytes(power: Tensor) -> bytes:
@@ -150,7 +172,8 @@ def _batch(
 
     def views(chosen: list[int]) -> tuple[Tensor, Tensor]:
         queries = torch.stack([_mix(mels, row, settings, rng) for row in chosen])
-        return queries.transpose(1, 2), mels.one_shots[chosen].float().transpose(1, 2)
+        keys = torch.stack([mels.one_shots[row] for row in chosen]).float()
+        return queries.transpose(1, 2), keys.transpose(1, 2)
 
     query, key = views(rows)
     query2, key2 = views(again) if again is not None else (None, None)
@@ -234,7 +257,7 @@ def _alter(x: Tensor, augment: Augment, rng: torch.Generator) -> Tensor:
     stretch = uniform(augment.stretch_min, augment.stretch_max, 1.0)
     shift_s = uniform(-augment.shift_left_ms / 1000, augment.shift_right_ms / 1000, 0.0)
     time = torch.arange(x.shape[1], device=device)
-    x = _resample(x, (time - shift_s / FRAME_S) * stretch)
+    x = _moved(x, (time - shift_s / FRAME_S) * stretch)
     gain_db = uniform(augment.gain_min_db, 0.0, 0.0)
     # "up to -12 dB" leaves the lower end open; 40 dB below that nothing is heard any more.
     noise_db = uniform(augment.noise_db - 40, augment.noise_db, -200.0)
@@ -270,7 +293,7 @@ def _treat(views: list[Tensor], treatment: Treatment, rng: torch.Generator) -> l
             low * torch.sigmoid((0.2 - mel) * 30) + high * torch.sigmoid((mel - 0.7) * 30)
         )
         curve_db = curve_db - torch.where(banded, 60 * torch.sigmoid((mel - edge) * 100), 0.0)  # (B, 128)
-        y = _resample(x.mT, mel * (N_MELS - 1) + treatment.pitch * pitch).mT if treatment.pitch else x
+        y = _tuned(x, treatment.pitch * pitch[:, :, None]) if treatment.pitch else x
         y = _room(y, room_s, send_db) if treatment.room_s else y
         y = y * (10 ** (curve_db / 10))[:, None]
         y = (
@@ -284,17 +307,19 @@ def _treat(views: list[Tensor], treatment: Treatment, rng: torch.Generator) -> l
     return results
 
 
-def _resample(x: Tensor, position: Tensor) -> Tensor:
-    """Reads (B, N, C) at fractional places (B, N) of its second axis; nothing beyond its ends."""
-    below = position.floor()
-    share = (position - below)[:, :, None]
+def _moved(x: Tensor, frame: Tensor) -> Tensor:
+    """Reads (B, F, 128) at other frames (B, F), to the nearest; nothing beyond its ends."""
+    place = frame.round().long()
+    inside = (place >= 0) & (place < x.shape[1])
     row = torch.arange(len(x), device=x.device)[:, None]
+    return x[row, place.clamp(0, x.shape[1] - 1)] * inside[:, :, None]
 
-    def at(place: Tensor) -> Tensor:
-        inside = (place >= 0) & (place < x.shape[1])
-        return x[row, place.clamp(0, x.shape[1] - 1).long()] * inside[:, :, None]
 
-    return at(below) * (1 - share) + at(below + 1) * share
+def _tuned(x: Tensor, n_bins: Tensor) -> Tensor:
+    """Shifts (B, F, 128) up by a fraction of bins (B, 1, 1), as a product with a band of two diagonals."""
+    bins = torch.arange(N_MELS, device=x.device)
+    table = (1 - (bins - bins[:, None] - n_bins).abs()).clamp_min(0)  # (B, 128, 128), from a bin to a bin
+    return x @ table
 
 
 def _room(x: Tensor, room_s: Tensor, send_db: Tensor) -> Tensor:

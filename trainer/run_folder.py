@@ -149,6 +149,12 @@ class Log:
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
         self._since, self._from, self._first = time.monotonic(), step, step
 
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._board.close()
+
     def step(self, step: int, loss: float, terms: dict[str, float]) -> None:
         seconds = time.monotonic() - self._since
         rate = (step - self._from) * self._settings.data.batch / max(seconds, 1e-9)

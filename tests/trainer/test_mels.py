@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from encoders.errors import Refused
 from encoders.windows import WINDOW
 from trainer import mels
 from trainer.mels import Mels, augment, batches
@@ -43,22 +44,25 @@ def test_a_stored_stem_is_the_spectrogram_of_its_waveform(small_corpus, stored, 
     assert stored.stems[0][0].shape == (stem.n_samples // HOP + 1, 128)
 
 
-def test_blocks_leave_no_seam(small_corpus, monkeypatch, tmp_path):
-    whole = tmp_path / "whole"
-    parts = tmp_path / "parts"
-    mels._write(whole, small_corpus, lambda done, total: None)
+def test_blocks_leave_no_seam(small_corpus, stored, monkeypatch, tmp_path):
     monkeypatch.setattr(mels, "BLOCK_FRAMES", 37)
-    mels._write(parts, small_corpus, lambda done, total: None)
-    values = [
-        torch.from_numpy(np.fromfile(path, np.int16)).view(torch.bfloat16).float() for path in (whole, parts)
-    ]
-    torch.testing.assert_close(*values, rtol=1e-2, atol=1e-6)
+    hits = [hit for hit in small_corpus.one_shots if hit.song == 0]
+    mels._write(tmp_path / "mels" / "parts", small_corpus.songs[0], hits, PowerMel())
+    parts = torch.from_numpy(np.fromfile(tmp_path / "mels" / "parts", np.int16)).view(torch.bfloat16)
+    whole = torch.cat([*stored.stems[0], *stored.one_shots[: len(hits)]]).flatten()
+    torch.testing.assert_close(parts.float(), whole.float(), rtol=1e-2, atol=1e-6)
 
 
 def test_they_are_made_once(small_corpus, stored, monkeypatch):
     monkeypatch.setattr(mels, "_write", lambda *_: pytest.fail("made again"))
     again = Mels.open(small_corpus)
-    assert torch.equal(again.one_shots, stored.one_shots)
+    assert all(map(torch.equal, again.one_shots, stored.one_shots))
+
+
+def test_a_corpus_that_cannot_be_written_is_refused(small_corpus, tmp_path):
+    (tmp_path / "mels").write_text("a file where the folder should be")
+    with pytest.raises(Refused, match="can be written"):
+        Mels.open(replace(small_corpus, path=tmp_path))
 
 
 def test_a_query_lacks_the_stem_of_its_key(small_corpus, stored):
@@ -131,11 +135,17 @@ def test_shift_moves_and_stretch_reads_faster():
     x = torch.zeros(1, 50, 2)
     x[0, 20] = 1
     place = torch.arange(50.0)[None]
-    assert mels._resample(x, place - 5)[0, 25, 0] == 1
-    assert mels._resample(x, place * 2)[0, 10, 0] == 1
-    half = mels._resample(x, place - 0.5)
-    assert half[0, 20, 0] == half[0, 21, 0] == 0.5
-    assert mels._resample(x, place - 45).sum() == 0  # moved out, nothing comes round
+    assert mels._moved(x, place - 5)[0, 25, 0] == 1
+    assert mels._moved(x, place * 2)[0, 10, 0] == 1
+    assert mels._moved(x, place - 45).sum() == 0  # moved out, nothing comes round
+
+
+def test_tuning_shifts_the_bins():
+    x = torch.zeros(3, 5, 128)
+    x[:, :, 20] = 1
+    up, down, half = mels._tuned(x, torch.tensor([2.0, -1.0, 0.5])[:, None, None])
+    assert (up[:, 22] == 1).all() and (down[:, 19] == 1).all()
+    assert (half[:, 20:22] == 0.5).all()
 
 
 def test_a_room_rings_and_keeps_its_send():

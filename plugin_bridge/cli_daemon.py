@@ -16,7 +16,7 @@ from index.library import Library
 from plugin_bridge import running
 from plugin_bridge.cli_common import absolute, add_json, host_and_port, print_json, program_version
 from plugin_bridge.cli_panel import serve_panel
-from plugin_bridge.daemon import wait_for_signal
+from plugin_bridge.daemon import set_by_signals
 from plugin_bridge.demo import run_demo
 from plugin_bridge.doctor import examine
 from plugin_bridge.server import DEFAULT_PORT, OscServer
@@ -54,6 +54,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
 def run_serve(arguments: argparse.Namespace) -> None:
     """Serves until a signal; the first line on stdout says, as JSON, that it is ready and where."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    stop = set_by_signals()
     host, port = host_and_port(arguments.osc)
     state = state_folder(arguments.state)
     model = find_model(state, arguments.model) if arguments.model else model_in_use(state)
@@ -79,7 +80,7 @@ def run_serve(arguments: argparse.Namespace) -> None:
             print(json.dumps(ready), flush=True)
             for folder in arguments.folder:
                 threading.Thread(target=_follow, args=(library, absolute(folder)), daemon=True).start()
-            wait_for_signal()
+            stop.wait()
         finally:
             running.withdraw(state)
 

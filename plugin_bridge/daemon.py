@@ -190,10 +190,9 @@ def _one(call: Call, key: str, kind: Callable[[Any], T]) -> T | None:
     return kind(values[0]) if values else None
 
 
-def wait_for_signal() -> None:
-    """Returns when SIGINT or SIGTERM arrives, so that what is open can be closed in order."""
+def set_by_signals() -> threading.Event:
+    """An event that SIGINT and SIGTERM set from now on, so that what is open can be closed in order."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    while not stop.wait(3600.0):
-        continue
+    return stop

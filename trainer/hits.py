@@ -20,6 +20,9 @@ HOP = 256
 N_PER_STEM = {"electronic": 1, "acoustic": 5, None: 5}
 """One-shots cut from a stem, by the song's origin; of unknown origin as of acoustic: doubles are dropped anyway."""
 
+LEAD = 16 * HOP
+"""Silence put before and after a stem while its onsets are looked for: one on its first sample has to rise, too."""
+
 BACK_S, PEAK_S = 0.06, 0.1
 """How far before a detected onset its attack may begin, and after it its peak may stand: invented."""
 
@@ -87,9 +90,11 @@ def onsets(stem: FloatArray) -> NDArray[np.int64]:
     """
     if np.abs(stem).max(initial=0.0) < 10 ** (SILENCE_DBFS / 20):
         return np.zeros(0, np.int64)
-    strength = librosa.onset.onset_strength(y=stem, sr=SAMPLE_RATE, hop_length=HOP)  # (frames,)
+    padded = np.pad(stem, (LEAD, LEAD))
+    strength = librosa.onset.onset_strength(y=padded, sr=SAMPLE_RATE, hop_length=HOP)  # (frames,)
     frames = librosa.onset.onset_detect(onset_envelope=strength, sr=SAMPLE_RATE, hop_length=HOP)
-    return np.unique([_attack(stem, int(frame) * HOP) for frame in frames]).astype(np.int64)
+    starts = np.unique([_attack(padded, int(frame) * HOP) for frame in frames]).astype(np.int64) - LEAD
+    return np.unique(starts[starts < len(stem)].clip(min=0))
 
 
 def _attack(stem: FloatArray, near: int) -> int:

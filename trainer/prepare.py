@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -107,9 +107,7 @@ def prepare(
                 expected="songs with drum stems whose names or song.toml tell their type",
             )
         write_bytes(out / "corpus.json", json.dumps(card, ensure_ascii=True).encode())
-        _remove_strangers(
-            out / "songs", {entry["id"] for entry in card["songs"]} | {e["id"] for e in entries}
-        )
+        _remove_strangers(out / "songs", {entry["id"] for entry in entries})
     return Report(**{**report, "notes": tuple(Note(**note) for note in report["notes"])})
 
 
@@ -249,4 +247,5 @@ def _remove_strangers(folder: Path, ids: set[str]) -> None:
     """Deletes the files of songs that are gone or changed, now that corpus.json no longer names them."""
     for path in folder.iterdir():
         if path.name.split(".")[0] not in ids:
-            path.unlink(missing_ok=True)
+            with suppress(PermissionError):  # on Windows, while somebody has it mapped
+                path.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 def blind(windows: np.ndarray) -> np.ndarray:
     """Embeddings that are a hash of the sound: no likeness of one to another."""
-    seeds = [abs(hash(window[::97].tobytes())) for window in windows]
+    seeds = [zlib.crc32(window.tobytes()) for window in windows]
     return unit(np.stack([np.random.default_rng(seed).standard_normal(256) for seed in seeds]))
 
 

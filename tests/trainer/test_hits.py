@@ -36,7 +36,11 @@ def test_the_hits_before_the_longest_gaps_are_cut_longest_first(songs):
         stem[start : start + len(sound)] += sound
     hits = cut_hits(stem, 3)
     assert [np.abs(at - hit.start).argmin() for hit in hits] == [3, 5, 1]
-    assert [hit.n_samples for hit in hits] == [WINDOW, pytest.approx(3 * RATE, abs=30), pytest.approx(2 * RATE, abs=30)]
+    assert [hit.n_samples for hit in hits] == [
+        WINDOW,
+        pytest.approx(3 * RATE, abs=30),
+        pytest.approx(2 * RATE, abs=30),
+    ]
     assert len({hit.content for hit in hits}) == 3
 
 
@@ -58,6 +62,15 @@ def test_a_ghost_note_ends_a_tail_and_is_not_cut(songs):
     assert len(hits) == 1  # the two loud ones are equal, the ghost is too faint
     assert hits[0].start == pytest.approx(4_000, abs=22)
     assert hits[0].n_samples == pytest.approx(56_000, abs=44)
+
+
+def test_a_hit_on_the_first_sample_and_a_stem_of_one_hit_alone_are_found(songs):
+    sound = songs.hit("kick", np.random.default_rng(0))
+    (only,) = cut_hits(sound, 5)
+    assert (only.start, only.n_samples) == (0, len(sound))
+    found = onsets(songs.place(sound, (0, 30_000), 2 * RATE))
+    assert found.tolist() == pytest.approx([0, 30_000], abs=22)
+    assert len(cut_hits(sound[:1400], 5)) == 1
 
 
 @pytest.mark.parametrize("stem", [np.zeros(0), np.zeros(RATE), np.full(RATE, 1e-5)])

@@ -102,8 +102,8 @@ def train(
         Refused: weights of another architecture.
     """
     corpus = Corpus.open(corpus_dir)
-    _check_size(settings, corpus)
     with _process_group() as (rank, n_ranks):
+        _check_size(settings, corpus, n_ranks)
         place = torch.device(device or _own_device(rank))
         run.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(settings.run.seed)
@@ -297,7 +297,7 @@ def _optimiser(pair: Pair, chosen: Optimiser) -> torch.optim.Optimizer:
     return kind(pair.parameters(), chosen.learning_rate, weight_decay=chosen.weight_decay)
 
 
-def _check_size(settings: Settings, corpus: Corpus) -> None:
+def _check_size(settings: Settings, corpus: Corpus, n_ranks: int) -> None:
     n_pairs = len(corpus.query_rows("train"))
     if settings.data.batch > n_pairs:
         raise BadRequest(
@@ -305,6 +305,10 @@ def _check_size(settings: Settings, corpus: Corpus) -> None:
             found=str(settings.data.batch),
             expected=f"at most {n_pairs}, the pairs of the training split",
             remedy="add songs, or make data.batch smaller",
+        )
+    if settings.data.batch % n_ranks:
+        raise BadRequest(
+            "data.batch", found=f"{settings.data.batch} for {n_ranks} processes", expected="a multiple"
         )
 
 

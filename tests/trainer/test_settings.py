@@ -100,3 +100,9 @@ def test_an_integer_serves_as_a_number(tmp_path):
 def test_an_unknown_preset_names_the_nearest():
     with pytest.raises(NotFound, match="did you mean samplematch"):
         load("sample-match")
+
+
+def test_the_docs_name_every_preset_and_key():
+    text = (PRESETS.parents[1] / "docs" / "training.md").read_text("utf-8")
+    missing = [word for word in (*names(), *flat(Settings())) if f"`{word}`" not in text]
+    assert not missing

@@ -80,7 +80,8 @@ def run_serve(arguments: argparse.Namespace) -> None:
             print(json.dumps(ready), flush=True)
             for folder in arguments.folder:
                 threading.Thread(target=_follow, args=(library, absolute(folder)), daemon=True).start()
-            stop.wait()
+            while not stop.wait(1.0):  # Windows hands over signals only between two waits
+                continue
         finally:
             running.withdraw(state)
 

@@ -71,7 +71,7 @@ class Access:
     def admit(self, token: str) -> str | None:
         """The cookie that a token buys, once; None for one that is forged, old or used."""
         signed, _, mark = token.rpartition(".")
-        if not signed or not hmac.compare_digest(mark.encode(), _mark(self._key, "token", signed).encode()):
+        if not signed or not hmac.compare_digest(_bytes(mark), _mark(self._key, "token", signed).encode()):
             return None
         made_s, lasts_s = (float(part) for part in signed.split("~")[:2])
         with self._turn:
@@ -84,7 +84,7 @@ class Access:
     def knows(self, cookie: str) -> bool:
         """Whether we made this cookie."""
         nonce, _, mark = cookie.rpartition(".")
-        return bool(nonce) and hmac.compare_digest(mark.encode(), _mark(self._key, "cookie", nonce).encode())
+        return bool(nonce) and hmac.compare_digest(_bytes(mark), _mark(self._key, "cookie", nonce).encode())
 
     def permit(self, cookie: str) -> str:
         """What requests that change something carry in a header, beside the cookie."""
@@ -92,7 +92,7 @@ class Access:
 
     def allows(self, cookie: str, permit: str) -> bool:
         """Whether the permit goes with the cookie."""
-        return hmac.compare_digest(permit.encode(), self.permit(cookie).encode())
+        return hmac.compare_digest(_bytes(permit), self.permit(cookie).encode())
 
 
 def make_token(key: bytes, lasts_s: float = FRESH_S, clock: Callable[[], float] = time.time) -> str:
@@ -102,5 +102,9 @@ def make_token(key: bytes, lasts_s: float = FRESH_S, clock: Callable[[], float] 
 
 
 def _mark(key: bytes, purpose: str, text: str) -> str:
-    digest = hmac.digest(key, f"{purpose}:{text}".encode(), hashlib.sha256)
+    digest = hmac.digest(key, _bytes(f"{purpose}:{text}"), hashlib.sha256)
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="replace")

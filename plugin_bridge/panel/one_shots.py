@@ -123,13 +123,8 @@ class Shelf:
         mean = rows.mean(axis=0)
         _, axes = np.linalg.eigh(np.cov(rows - mean, rowvar=False))
         flat = (self.vectors - mean) @ axes[:, :-3:-1].astype(np.float32)  # (N, 2)
-        middle, spread = (
-            np.median(flat, axis=0),
-            np.percentile(np.abs(flat - np.median(flat, axis=0)), 99, axis=0),
-        )
-        return np.clip((flat - middle) / np.maximum(spread, 1e-6), -1.1, 1.1).astype(np.float32) / np.float32(
-            1.1
-        )
+        low, high = np.percentile(flat, (0.5, 99.5), axis=0)  # a few strays must not squeeze the rest
+        return np.clip(2 * (flat - low) / np.maximum(high - low, 1e-6) - 1, -1, 1).astype(np.float32)
 
     @cached_property
     def copies(self) -> list[list[int]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -102,8 +102,8 @@ def press_routes(panel: Panel) -> list[BaseRoute]:
                     with tempfile.TemporaryDirectory(prefix="samplefit-") as folder:
                         stems = [await run_in_threadpool(_keep, file, Path(folder)) for file in files]
                         return await run_in_threadpool(_press_dropped, panel, stems, types, options)
-            except MultiPartException as error:
-                raise BadRequest("upload", found=error.message, expected=f"up to {MAX_STEMS} files") from None
+            except HTTPException as error:  # the form cannot be read, or holds too many files
+                raise BadRequest("upload", found=error.detail, expected=f"up to {MAX_STEMS} files") from None
 
         return await answered(work)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 from collections import deque
 from dataclasses import dataclass, replace
@@ -78,13 +79,19 @@ class Heard:
         original = None if self.original is None else cut_loop(self.original, loop)
         return music, original, target_lufs(music, original)
 
+    def _title(self) -> str:
+        """What the user may know it by: its file, or its id without the number that sets it apart."""
+        first = self.press.stems[0]
+        if len(self.press.stems) == 1 and first.path:
+            return Path(first.path).name
+        return re.sub(r"-[0-9a-f]{6,}$", "", str(self.press.id))
+
     def shown(self, ids: Ids) -> dict[str, Any]:
         """As JSON for the page."""
-        stem = self.press.stems[0]
         return {
             "press": self.number,
             "at": self.at.isoformat(),
-            "title": Path(stem.path).name if len(self.press.stems) == 1 and stem.path else str(self.press.id),
+            "title": self._title(),
             "replaces": self.press.replaced is not None,
             "seconds": round(len(self.music) / SAMPLE_RATE, 3),
             "peaks": outline(self.music, N_PEAKS),

@@ -15,7 +15,7 @@ FRAME_RATE = SAMPLE_RATE / HOP
 HEARD_S = 60.0
 """The part that the tempo is estimated from."""
 
-SLOWEST_BPM, FASTEST_BPM, USUAL_BPM = 60.0, 200.0, 120.0
+SLOWEST_BPM, FASTEST_BPM, USUAL_BPM = 60.0, 200.0, 125.0
 BEATS_A_BAR = 4
 
 LOOP_BARS = (4, 2, 1)
@@ -80,7 +80,7 @@ class Loop:
 
 
 def novelty(samples: FloatArray) -> FloatArray:
-    """How much comes in at each moment: rises of the log spectrum, summed.
+    """How much comes in at each moment: rises of the spectrum's square root, summed; the level as a whole is no matter.
 
     Args:
         samples: (T,) float32.
@@ -96,9 +96,7 @@ def novelty(samples: FloatArray) -> FloatArray:
     rises = np.zeros(len(frames), np.float32)
     last = np.zeros(FRAME // 2 + 1, np.float32)
     for start in range(0, len(frames), 512):
-        levels = np.log1p(10 * np.abs(np.fft.rfft(frames[start : start + 512] * window, axis=1))).astype(
-            np.float32
-        )
+        levels = np.sqrt(np.abs(np.fft.rfft(frames[start : start + 512] * window, axis=1))).astype(np.float32)
         steps = np.diff(levels, axis=0, prepend=last[None])  # (n, FRAME // 2 + 1)
         rises[start : start + len(levels)] = np.maximum(steps, 0).sum(axis=1)
         last = levels[-1]
@@ -108,9 +106,10 @@ def novelty(samples: FloatArray) -> FloatArray:
 def find_beat(samples: FloatArray) -> Beat:
     """The pulse that explains the onsets best.
 
-    The spectrum of the novelty, read at a tempo and at its double and fourfold, weighed by how usual that tempo is.
-    A tempo within .3 of a whole number is taken for it, as songs made in a DAW have one; a pulse that explains the
-    onsets nearly as well from the very start is taken to begin there, as bounces do. Both are invented preferences.
+    Which tempo it is tells the novelty's likeness to itself a beat, two and four later, weighed by how usual the
+    tempo is; how fast exactly, its spectrum. A tempo within .3 of a whole number is taken for it, as songs made in a
+    DAW have one; a pulse that explains the onsets nearly as well from the very start is taken to begin there, as
+    bounces do. Both are invented preferences.
 
     Args:
         samples: (T,) float32.
@@ -119,19 +118,25 @@ def find_beat(samples: FloatArray) -> Beat:
     rises -= _smooth(rises, round(0.5 * FRAME_RATE))
     n = 1 << 18  # zero-padded: .04 bpm from bin to bin
     spectrum = np.abs(np.fft.rfft(rises, n))
+    likeness = np.fft.irfft(spectrum**2)[: n // 2]  # of the novelty to itself, by frames
     tempi = np.arange(SLOWEST_BPM, FASTEST_BPM, 0.05)  # bpm
-    bins = tempi / 60 / FRAME_RATE * n
-    strength = sum(
-        weight * spectrum[np.round(bins * multiple).astype(int)] for multiple, weight in _MULTIPLES
+    beats = 60 / tempi * FRAME_RATE  # frames
+    alike = sum(
+        weight * np.interp(multiple * beats, np.arange(len(likeness)), likeness)
+        for multiple, weight in _BEATS
     )
-    usual = np.exp(-0.5 * (np.log2(tempi / USUAL_BPM) / 0.7) ** 2)
-    bpm = float(tempi[int(np.argmax(strength * usual))])
+    usual = np.exp(-0.5 * np.log2(tempi / USUAL_BPM) ** 2)
+    coarse = tempi[int(np.argmax(np.maximum(alike, 0) * usual))]
+    near = np.abs(tempi / coarse - 1) < 0.03
+    bins = tempi[near] / 60 / FRAME_RATE * n
+    sharp = sum(spectrum[np.round(bins * multiple).astype(int)] for multiple in (1, 2, 4))
+    bpm = float(tempi[near][int(np.argmax(sharp))])
     if abs(bpm - round(bpm)) < 0.3:
         bpm = float(round(bpm))
     return Beat(bpm, _first_beat(rises, bpm))
 
 
-_MULTIPLES = ((1, 1.0), (2, 0.8), (4, 0.4))
+_BEATS = ((1, 1.0), (2, 0.5), (4, 0.25))
 
 
 def _first_beat(rises: FloatArray, bpm: float) -> int:

@@ -29,6 +29,7 @@ class PanelServer:
 
     Attributes:
         host, port: in use, once entered.
+        app: what it serves, once entered.
 
     Raises:
         Refused: a host beyond loopback.
@@ -49,8 +50,9 @@ class PanelServer:
         """Raises Busy where the port is taken, BadRequest where the host or port is none of this machine's."""
         self._socket = _bind(self.host, self._wanted)
         self.port = self._socket.getsockname()[1]
+        self.app = make_app(self._panel, self.port)
         config = uvicorn.Config(
-            make_app(self._panel, self.port),
+            self.app,
             loop="asyncio",
             http="h11",
             ws="none",

@@ -9,7 +9,6 @@ import * as suggest from "./suggest.js";
 
 const PAGES = { suggest, library, models };
 let shown = "suggest";
-let lastPress = null;
 
 function go(name) {
   shown = name;
@@ -34,7 +33,7 @@ async function start() {
   await api.begin();
   if (!start.done) {
     suggest.setUp($("#page-suggest"), { similar: (one) => (go("library"), choices.guarded(library.similar, one)) });
-    library.setUp($("#page-library"), { press: () => lastPress });
+    library.setUp($("#page-library"), { press: suggest.currentPress });
     models.setUp($("#page-models"));
     start.done = true;
     const wanted = location.hash.slice(1);
@@ -116,10 +115,7 @@ try {
       else choices.guarded(showLibrary);
     },
     lost: () => status("Reconnecting…", "away"),
-    press: (press) => {
-      lastPress = press;
-      suggest.add(press);
-    },
+    press: suggest.add,
     marks: choices.takeMarks,
     errand,
   });

@@ -395,3 +395,4 @@ function tick() {
 }
 
 export { player };
+export const currentPress = () => state.press;

@@ -46,8 +46,9 @@ _RULES = f"""\
 - **UDP**: a packet a datagram. Replies go to the port that the request came from, or to `reply_port` of the same
   host. The system drops what nobody reads in time: ask for more than about 200 hits over TCP.
 - **TCP**: recognised by its first byte. `0xC0` begins SLIP (OSC 1.1), a zero begins a big-endian int32 length before
-  each packet (OSC 1.0, liblo); anything else is hung up on. Packets of up to {MAX_PACKET_BYTES >> 20} MiB. Replies
-  come down the same connection, in its framing.
+  each packet (OSC 1.0, liblo); anything else is hung up on. Packets of up to {MAX_PACKET_BYTES >> 20} MiB; a
+  longer one, or one that takes more than {Limits.patience_s:.0f} s to arrive, ends the connection. Replies come down the same
+  connection, in its framing. At most {Limits.max_connections} connections; one more, and the one that was silent longest is ended.
 - Addresses match exactly: a pattern character (`? * [ ] {{ }}`) is `refused`.
 - Replies carry only `i f s b`. In requests `h` and `d` pass as numbers, and a whole float where an `i` is due, the
   id included (Pd knows no other number). At most {MAX_ARGUMENTS} arguments.

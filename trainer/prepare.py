@@ -22,7 +22,7 @@ from typing import Any
 
 from encoders.artefacts import write_bytes
 from encoders.audio import SAMPLE_RATE
-from encoders.errors import NoSamples, Refused, TooBig
+from encoders.errors import NoSamples, Refused, TooBig, one_line
 from trainer.adapters import find_songs
 from trainer.corpus import FORMAT, SPLITS
 from trainer.song_parts import prepare_song, read_done
@@ -67,7 +67,7 @@ class Report:
                 f"  by origin: {counts(self.by_origin)}",
                 f"  by split: {counts(self.by_split)}",
                 f"{self.n_pairs} of them can be paired with a mix",
-                *(f"{note.path}: {note.text}" for note in self.notes),
+                *(one_line(f"{note.path}: {note.text}") for note in self.notes),
             ]
         )
 

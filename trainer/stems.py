@@ -19,6 +19,9 @@ from encoders.drum_types import TYPES, guess_type
 
 ORIGINS = ("electronic", "acoustic")
 SIDES = ("train", "test")
+KIT_TYPE = "percussion"
+"""Type of the hits of a stem that holds a whole kit: percussion they are, which drum nobody said."""
+
 _KEYS = {
     "origin": str,
     "source": str,
@@ -30,6 +33,7 @@ _KEYS = {
     "licence": str,
     "stems": dict,
 }
+_LOSSY = {".ogg": 1, ".oga": 1, ".opus": 1, ".mp3": 2}
 _LOOP = re.compile(r"loops?|\d*bpm", re.IGNORECASE)
 _WHOLE = re.compile(
     r"(full|the|final|rough|ref|stereo)?[\s_-]*(mix(ture|down)?|master|song|bounce)[\s_-]*(\d+|l|r)?"
@@ -89,7 +93,7 @@ def read_song(folder: Path) -> SongFiles:
     """A song's folder in our own layout; what is wrong with it becomes notes, never an exception."""
     notes: list[Note] = []
     try:
-        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)
+        files = _audio_files(folder, notes)
     except OSError as error:
         return SongFiles(folder.name, (), notes=(Note(str(folder), f"cannot be listed: {error.strerror}"),))
     facts = _read_facts(folder / "song.toml", notes)
@@ -101,6 +105,21 @@ def read_song(folder: Path) -> SongFiles:
         if given.get(path.name) != "ignore"
     )
     return SongFiles(folder.name, _without_sums(stems, frozenset(given), notes), notes=tuple(notes), **facts)
+
+
+def _audio_files(folder: Path, notes: list[Note]) -> list[Path]:
+    """The stems of a folder by name; of one stem in two encodings the first, or its mix would still hold its double."""
+    files: dict[str, Path] = {}
+    for path in sorted(
+        folder.iterdir(), key=lambda path: (path.stem, _LOSSY.get(path.suffix.lower(), 0), path)
+    ):
+        if path.suffix.lower() not in EXTENSIONS or path.name.startswith(
+            "."
+        ):  # "._kick.wav" is macOS's shadow
+            continue
+        if (first := files.setdefault(path.stem, path)) != path:
+            notes.append(Note(str(path), f"left out: {first.name} is the same stem"))
+    return list(files.values())
 
 
 def type_of_name(path: Path, notes: list[Note]) -> str | None:
@@ -126,10 +145,6 @@ def type_of_instrument(text: str) -> str | None:
         return KIT_TYPE
     typed = guess_type(words)
     return None if typed is None or typed.type == "other" else typed.type
-
-
-KIT_TYPE = "percussion"
-"""Type of the hits of a stem that holds a whole kit: percussion they are, which drum nobody said."""
 
 
 def _without_sums(

@@ -29,7 +29,9 @@ def notes_about(report, name: str) -> str:
 
 
 def test_a_corpus_reads_as_the_stems_sound(songs, tmp_path):
-    made = songs.make_song(tmp_path / "stems" / "one", facts='origin = "acoustic"\nkit = "k"\nlicence = "CC0"\n')
+    made = songs.make_song(
+        tmp_path / "stems" / "one", facts='origin = "acoustic"\nkit = "k"\nlicence = "CC0"\n'
+    )
     prepare(tmp_path / "stems", tmp_path / "corpus")
     corpus = Corpus.open(tmp_path / "corpus")
     (song,) = corpus.songs
@@ -91,7 +93,13 @@ def test_song_toml_overrules_names_and_its_slips_are_reported(songs, tmp_path):
     assert types["keys"] == "ride"
     assert types["snare"] == "snare"
     said = notes_about(report, str(folder / "song.toml"))
-    for part in ("did you mean 'origin'", "side = 'left'", "held_out_source = 1", "'snair'", "'flute.wav': no such"):
+    for part in (
+        "did you mean 'origin'",
+        "side = 'left'",
+        "held_out_source = 1",
+        "'snair'",
+        "'flute.wav': no such",
+    ):
         assert part in said
 
 
@@ -100,8 +108,12 @@ def test_bad_files_are_a_line_each_and_the_rest_is_kept(songs, tmp_path):
     good = songs.make_song(stems / "good").folder
     (good / "broken.wav").write_bytes(b"RIFF nonsense")
     songs.write(good / "mute.wav", np.zeros(6 * RATE, np.float32))
-    songs.write(good / "kick_and_snare.wav", 0.1 * np.ones(6 * RATE, np.float32) * np.sin(np.arange(6 * RATE)))
+    songs.write(
+        good / "kick_and_snare.wav", 0.1 * np.ones(6 * RATE, np.float32) * np.sin(np.arange(6 * RATE))
+    )
     songs.write(good / "organ.wav", 0.1 * np.sin(np.arange(6 * 22_050) / 9), rate=22_050)
+    songs.write(good / "kick.ogg", 0.1 * np.sin(np.arange(6 * RATE) / 9))
+    (good / "._snare.wav").write_bytes(b"a shadow")
     songs.write(good / "Drum Bus.wav", 0.1 * np.sin(np.arange(6 * RATE) / 9))
     songs.write(good / "Full Mix.wav", 0.1 * np.sin(np.arange(6 * RATE) / 9))
     songs.make_song(stems / "no drums", stems=("bass", "keys", "pad"))
@@ -116,6 +128,8 @@ def test_bad_files_are_a_line_each_and_the_rest_is_kept(songs, tmp_path):
     assert "silent" in notes_about(report, "mute.wav")
     assert "kick and snare" in notes_about(report, "kick_and_snare.wav")
     assert "22050 Hz" in notes_about(report, "organ.wav")
+    assert "kick.wav is the same stem" in notes_about(report, "kick.ogg")
+    assert not notes_about(report, "._snare")
     assert "beside its own parts" in notes_about(report, "Drum Bus.wav")
     assert "bounce of the whole" in notes_about(report, "Full Mix.wav")
     assert "none of its 3 stems is a drum" in notes_about(report, "no drums")
@@ -144,7 +158,10 @@ def test_a_tune_a_kit_and_a_sample_stay_on_one_side(songs, tmp_path):
     prepare(stems, tmp_path / "corpus")
     corpus = Corpus.open(tmp_path / "corpus")
     assert [song.group for song in corpus.songs] == [row // 2 for row in range(24)]
-    contents = {split: {corpus.one_shots[row].content for row in corpus.rows(split)} for split in ("train", "eval", "test")}
+    contents = {
+        split: {corpus.one_shots[row].content for row in corpus.rows(split)}
+        for split in ("train", "eval", "test")
+    }
     assert all(contents.values())
     assert not contents["train"] & contents["test"]
     assert not contents["train"] & contents["eval"]

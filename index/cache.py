@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from encoders.artefacts import replacing, sha256_of, write_bytes
 from index.rows import Rows
+from index.vectors import Forest, ForestFile, load_forest
 
 FORMAT = 1
 N_KEPT = 2
@@ -33,6 +34,7 @@ class Generation:
         revision: of the catalogue that it was read from.
         catalogue: the identity of that catalogue; revisions of another mean nothing.
         size, sha256: of the file.
+        forests: what was built of it since.
     """
 
     name: str
@@ -40,6 +42,21 @@ class Generation:
     catalogue: str
     size: int
     sha256: str
+    forests: tuple[ForestFile, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A generation, mapped.
+
+    Attributes:
+        forests: by type; those that are whole.
+    """
+
+    rows: Rows
+    revision: int
+    name: str
+    forests: Mapping[str, Forest]
 
 
 class Cache:
@@ -58,24 +75,27 @@ class Cache:
             manifest = json.loads((self.folder / "manifest.json").read_text("utf-8"))
             if manifest["format"] != FORMAT:
                 return []
-            return [Generation(**row) for row in manifest["generations"]]
+            return [
+                Generation(**{**row, "forests": tuple(ForestFile(**forest) for forest in row["forests"])})
+                for row in manifest["generations"]
+            ]
         except (OSError, ValueError, TypeError, KeyError):
             return []
 
-    def load(self, catalogue: str, dim: int, since: int, until: int) -> tuple[Rows, int] | None:
-        """The newest generation that is whole, mapped, with its revision; None where there is none.
+    def load(self, catalogue: str, dim: int, since: int, until: int) -> Loaded | None:
+        """The newest generation that is whole; None where there is none.
 
         Args:
             since, until: revisions that the catalogue can bring up to date, both allowed themselves.
         """
         for generation in self.generations():
             if generation.catalogue == catalogue and since <= generation.revision <= until:
-                rows = _map(self.folder / generation.name, generation)
+                rows = map_rows(self.folder / generation.name, generation)
                 if rows is not None and rows.vectors.shape[1] == dim:
-                    return rows, generation.revision
+                    return Loaded(rows, generation.revision, generation.name, self._forests(generation, dim))
         return None
 
-    def save(self, rows: Rows, revision: int, catalogue: str) -> Rows:
+    def save(self, rows: Rows, revision: int, catalogue: str) -> Loaded:
         """Writes a generation and returns it mapped; older ones beyond `N_KEPT` go.
 
         Raises:
@@ -89,17 +109,39 @@ class Cache:
             for part in _parts(rows):
                 file.write(part)
         written = Generation(path.name, revision, catalogue, path.stat().st_size, sha256_of(path))
-        kept = [written, *before][:N_KEPT]
-        manifest = {"format": FORMAT, "generations": [vars(row) for row in kept]}
+        self._write_manifest([written, *before][:N_KEPT])
+        return Loaded(map_rows(path, written) or rows, revision, path.name, {})
+
+    def add_forests(self, name: str, forests: Sequence[ForestFile], dim: int) -> Mapping[str, Forest]:
+        """Notes the forests of a generation, and maps them; none where the generation is gone."""
+        generations = [
+            replace(row, forests=tuple(forests)) if row.name == name else row for row in self.generations()
+        ]
+        self._write_manifest(generations)
+        return next((self._forests(row, dim) for row in generations if row.name == name), {})
+
+    def _forests(self, generation: Generation, dim: int) -> Mapping[str, Forest]:
+        loaded = {file.type: load_forest(self.folder, file, dim) for file in generation.forests}
+        return {type_: forest for type_, forest in loaded.items() if forest is not None}
+
+    def _write_manifest(self, generations: Sequence[Generation]) -> None:
+        """Names what is to be believed, then removes everything else."""
+        manifest = {"format": FORMAT, "generations": [asdict(row) for row in generations]}
         write_bytes(self.folder / "manifest.json", json.dumps(manifest, indent=1).encode())
-        for stale in set(self.folder.glob("rows-*.bin")) - {self.folder / row.name for row in kept}:
-            stale.unlink(missing_ok=True)
-        return _map(path, written) or rows
+        kept = {row.name for row in generations} | {file.name for row in generations for file in row.forests}
+        for path in (*self.folder.glob("rows-*.bin"), *self.folder.glob("forest-*.ann")):
+            if path.name not in kept and path.name.split("-")[1][:6] not in _numbers(generations):
+                path.unlink(missing_ok=True)
 
 
 def oldest_revision(folder: Path) -> int:
     """The earliest revision of any model's generations: what was touched since then is still needed."""
     return min((row.revision for model in folder.iterdir() for row in Cache(model).generations()), default=0)
+
+
+def _numbers(generations: Sequence[Generation]) -> set[str]:
+    """The generations' numbers: a forest of one of them may be under construction."""
+    return {row.name.split("-")[1][:6] for row in generations}
 
 
 def _parts(rows: Rows) -> Iterator[bytes | memoryview]:
@@ -118,7 +160,7 @@ def _parts(rows: Rows) -> Iterator[bytes | memoryview]:
         yield bytes(-column.nbytes % _ALIGN)
 
 
-def _map(path: Path, generation: Generation) -> Rows | None:
+def map_rows(path: Path, generation: Generation) -> Rows | None:
     """The columns of a file, mapped read-only; None where it is not the one that was written."""
     try:
         if path.stat().st_size != generation.size or sha256_of(path) != generation.sha256:

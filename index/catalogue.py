@@ -79,6 +79,12 @@ MIGRATIONS = (
     );
     CREATE INDEX marks_by_content ON marks (content);
 
+    CREATE TABLE queries (           -- of recent presses: what approximate search is tuned on
+        id INTEGER PRIMARY KEY,
+        model INTEGER NOT NULL REFERENCES models (id),
+        vector BLOB NOT NULL
+    );
+
     CREATE TABLE touched (content BLOB PRIMARY KEY, revision INTEGER NOT NULL) WITHOUT ROWID;
     CREATE INDEX touched_by_revision ON touched (revision);
     CREATE TRIGGER file_in AFTER INSERT ON files WHEN new.content NOT NULL
@@ -129,17 +135,24 @@ class Catalogue:
 
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
-        """A transaction under a new revision; it leaves no trace where the block changes nothing or raises."""
+        """A transaction under a new revision; it leaves no trace where the block changes nothing or raises.
+
+        Raises:
+            Refused: the disk is full or read-only, or the catalogue damaged; the next one may go well.
+        """
         with self._turn:
-            self.db.execute("BEGIN IMMEDIATE")
             try:
+                self.db.execute("BEGIN IMMEDIATE")
                 self.db.execute("UPDATE meta SET value = value + 1 WHERE key = 'revision'")
                 before = self.db.total_changes
                 yield self.db
-            except BaseException:
-                self.db.execute("ROLLBACK")
+                self.db.execute("COMMIT" if self.db.total_changes > before else "ROLLBACK")
+            except BaseException as error:
+                if self.db.in_transaction:
+                    self.db.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF in _NOT_OURS:
+                    raise _damaged(self.path, error) from None
                 raise
-            self.db.execute("COMMIT" if self.db.total_changes > before else "ROLLBACK")
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -151,19 +164,27 @@ class Catalogue:
             finally:
                 self.db.execute("ROLLBACK")
 
+    @contextmanager
+    def quietly(self) -> Iterator[sqlite3.Connection]:
+        """A transaction on what no snapshot shows: no new revision."""
+        with self._turn:
+            self.db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.db
+            finally:
+                self.db.execute("COMMIT")
+
     def forget_touched(self, revision: int) -> None:
         """Drops the record of what was touched up to a revision; no new revision itself."""
-        with self._turn:
-            if revision > touched_after(self.db):
-                self.db.execute("BEGIN IMMEDIATE")
-                self.db.execute("DELETE FROM touched WHERE revision <= ?", (revision,))
-                _set(self.db, "touched_after", revision)
-                self.db.execute("COMMIT")
+        with self.quietly() as db:
+            if revision > touched_after(db):
+                db.execute("DELETE FROM touched WHERE revision <= ?", (revision,))
+                _set(db, "touched_after", revision)
 
     def set_watching(self, how: str) -> None:
         """Notes how the folders are followed, for those who read beside us; no new revision."""
-        with self._turn:
-            _set(self.db, "watching", how)
+        with self.quietly() as db:
+            _set(db, "watching", how)
 
     def close(self) -> None:
         """Closes the connection; what was committed stays."""

@@ -6,23 +6,26 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from encoders.audio import FloatArray
 from encoders.errors import BadRequest, Busy, NotFound, Refused
 from index import catalogue
-from index.cache import Cache, oldest_revision
-from index.catalogue import Catalogue, identity_of, model_id, read_only, revision_of
+from index.catalogue import Catalogue, model_id, read_only, revision_of
 from index.decoding import Decoders
 from index.files import Folder, content_at, folder_rows, jobs, known_files, n_files, write_delta
 from index.folders import EMPTY_GRACE_S, judge, volume_of
+from index.keeper import Keeper
 from index.lock import StateLock
 from index.marks import take_back
 from index.pipeline import KeyEncoder, examine
 from index.report import FolderState, LibraryStatus, Skipped, read_folders, read_skipped, read_status
 from index.scan import compare
 from index.sight import Glance, Lookout, Sight
-from index.snapshot import Snapshot, Table, advanced, cached, rebuilt
+from index.snapshot import Table, advanced, rebuilt
 from index.types_by_sound import guess_types
+from index.vectors import N_QUERIES
 from index.watch import Follower, Parts
 
 __all__ = [
@@ -46,10 +49,6 @@ PUBLISH_EVERY_S = 5.0
 DELTA_MAX = 4096
 """One-shots that may lie beside the large table before it is made anew, or an eighth of it if that is more: so
 each one-shot is copied a few times over a library's life, and a press scans little beside the table."""
-
-CACHE = "cache"
-CACHE_MIN = 2000
-"""Smaller tables are read from the catalogue as fast as from a file of their own."""
 
 
 class Library:
@@ -91,12 +90,8 @@ class Library:
         with self._catalogue.change() as db:
             self._model = model_id(db, encoder.card.digest)
             catalogue.set_model_in_use(db, encoder.card.digest)
-        self._cache = Cache(self.state / CACHE / encoder.card.digest[:32])
-        with read_only(self.state) as db:
-            self.snapshot = cached(
-                self._cache, db, self._model, encoder.card.digest, encoder.card.dim, revision_of(db)
-            )
-        self._saved_revision = max((row.revision for row in self._cache.generations()), default=0)
+        self._keeper = Keeper(self.state, self._catalogue, self._model, encoder.card)
+        self.snapshot = self._keeper.load()
         self._closing = threading.Event()
         self._follower = (
             Follower(self._followed, self.sync_parts, self._catalogue.set_watching) if watch else None
@@ -115,6 +110,7 @@ class Library:
         self._closing.set()
         if self._follower:
             self._follower.stop()
+        self._keeper.close()
         with self._syncing:
             self._catalogue.set_watching("")
         self._decoders.close()
@@ -170,7 +166,7 @@ class Library:
             self._scan()
             self._examine(progress or (lambda done, total: None))
             revision = self._publish()
-            self._save()
+            self._keep()
             return revision
 
     def sync_parts(self, parts: Mapping[bytes, Parts], hold_still_s: float) -> tuple[bytes, ...]:
@@ -187,7 +183,7 @@ class Library:
             self._scan(parts)
             young = self._examine(lambda done, total: None, hold_still_s)
             self._publish()
-            self._save()
+            self._keep()
             return young
 
     def mark(self, path: bytes | str, what: str) -> None:
@@ -218,6 +214,23 @@ class Library:
         with self._catalogue.change() as db:
             take_back(db, number)
 
+    def remember(self, query: FloatArray) -> None:
+        """Keeps the query of a press: approximate search is tuned on the last `N_QUERIES` of them.
+
+        Args:
+            query: (D,) float32.
+        """
+        with self._catalogue.quietly() as db:
+            db.execute(
+                "INSERT INTO queries (model, vector) VALUES (?, ?)",
+                (self._model, query.astype("<f4").tobytes()),
+            )
+            db.execute(
+                """DELETE FROM queries WHERE model = ?1 AND id <=
+                   (SELECT id FROM queries WHERE model = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)""",
+                (self._model, N_QUERIES),
+            )
+
     def folders(self) -> tuple[FolderState, ...]:
         """The folders followed, in order of path."""
         return read_folders(self.state)
@@ -229,6 +242,17 @@ class Library:
     def status(self) -> LibraryStatus:
         """What is indexed, and how it is followed."""
         return read_status(self.state)
+
+    def _keep(self) -> None:
+        """Has the large table kept on disk, and searches it in the form that comes back."""
+        self.snapshot = self._keeper.keep(self.snapshot, self._take)
+
+    def _take(self, old: Table, new: Table) -> None:
+        """Puts a better form of the same large table into the snapshot, from another thread."""
+        with self._syncing:
+            if self.snapshot.tables[0].rows is old.rows:
+                base = replace(self.snapshot.tables[0], forests=new.forests)
+                self.snapshot = replace(self.snapshot, tables=(base, *self.snapshot.tables[1:]))
 
     def _wake_follower(self) -> None:
         if self._follower:
@@ -329,20 +353,6 @@ class Library:
             else:
                 self.snapshot = advanced(old, db, self._model, card.dim, revision)
         return revision
-
-    def _save(self) -> None:
-        """Writes the large table as a generation where it is new and large enough to be worth it."""
-        snapshot = self.snapshot
-        base = snapshot.tables[0]
-        if snapshot.base_revision == self._saved_revision or len(base.rows) < CACHE_MIN:
-            return
-        with read_only(self.state) as db:
-            identity = identity_of(db)
-        rows = self._cache.save(base.rows, snapshot.base_revision, identity)
-        self._saved_revision = snapshot.base_revision
-        tables = (Table(rows, base.live), *snapshot.tables[1:])
-        self.snapshot = Snapshot(tables, snapshot.base_revision, snapshot.revision, snapshot.model)
-        self._catalogue.forget_touched(oldest_revision(self.state / CACHE))
 
 
 def _absolute(path: bytes | str) -> bytes:

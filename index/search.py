@@ -1,4 +1,4 @@
-"""From a query to hits: exact, by type, over one snapshot."""
+"""From a query to hits, by type, over one snapshot: exact, or by a forest where the press leaves room for a miss."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def search(snapshot: Snapshot, query: FloatArray, want: Want) -> tuple[Hit, ...]
     """The one-shots that fit a query best.
 
     Equal scores go by path; equal files appear once, under the first. With diversity 0 the order is that of the
-    cosine, computed in float64, whatever the library's size.
+    cosine, computed in float64, whatever the library's size; else a large type is searched by its forest.
 
     Args:
         query: (D,) float32, unit norm.
@@ -158,7 +158,7 @@ def _candidates(
         (table, rows, np.vecdot(table.rows.vectors[rows], query))
         for table in snapshot.tables
         for type_ in types
-        for rows in [_rows(table, table.rows.block(type_), want)]
+        for rows in [_rows(table, type_, query, want, n)]
     ]
     scores = np.concatenate([scores for _, _, scores in blocks])
     if not len(scores):
@@ -175,18 +175,26 @@ def _candidates(
     return sorted(found, key=lambda candidate: (-candidate.score, candidate.path))
 
 
-def _rows(table: Table, block: range, want: Want) -> slice | NDArray[np.int64]:
-    """The rows of a block that are live and within the limits: a slice where that is all of them."""
+def _rows(table: Table, type_: str, query: FloatArray, want: Want, n: int) -> slice | NDArray[np.int64]:
+    """The rows of a type that may be among the best `n`: all that are live and within the limits, or what a forest
+    finds, where the press leaves room for a miss."""
+    block = table.rows.block(type_)
     kept = table.live[block.start : block.stop] if table.live is not None else None
-    duration_s = table.rows.durations_s[block.start : block.stop]
-    for limit in _limits(table, block, want, duration_s):
+    limits = list(_limits(table, block, want))
+    if type_ in table.forests and want.diversity > 0 and not limits:
+        near = table.forests[type_].nearest(query, 2 * n)
+        near = near if kept is None else near[kept[near]]
+        if len(near) >= n:
+            return near + block.start
+    for limit in limits:
         kept = limit if kept is None else kept & limit
     if kept is None or kept.all():
         return slice(block.start, block.stop)
     return np.flatnonzero(kept) + block.start
 
 
-def _limits(table: Table, block: range, want: Want, duration_s: FloatArray) -> Iterator[NDArray[np.bool_]]:
+def _limits(table: Table, block: range, want: Want) -> Iterator[NDArray[np.bool_]]:
+    duration_s = table.rows.durations_s[block.start : block.stop]
     if want.shortest_s is not None:
         yield duration_s >= want.shortest_s
     if want.longest_s is not None:

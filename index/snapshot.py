@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from encoders.drum_types import TYPES
-from index.cache import Cache
-from index.catalogue import identity_of, touched_after
 from index.rows import Row, Rows, build_rows
+from index.vectors import Forest
 
 _OFFERED = """
     SELECT folders.path, files.path, files.type, guesses.type, files.content, contents.duration_s
@@ -33,10 +33,12 @@ class Table:
 
     Attributes:
         live: (N,) bool, or None where every row is.
+        forests: approximate search by type, where it pays.
     """
 
     rows: Rows
     live: NDArray[np.bool_] | None = None
+    forests: Mapping[str, Forest] = field(default_factory=dict)
 
     def block_live(self, block: range) -> NDArray[np.bool_]:
         """(len(block),) bool."""
@@ -92,17 +94,6 @@ def rebuilt(db: sqlite3.Connection, model: int, digest: str, dim: int, revision:
     return Snapshot((Table(offered(db, model, dim)),), revision, revision, digest)
 
 
-def cached(
-    cache: Cache, db: sqlite3.Connection, model: int, digest: str, dim: int, revision: int
-) -> Snapshot:
-    """A snapshot from the newest good generation and what was touched since; else read whole."""
-    found = cache.load(identity_of(db), dim, touched_after(db), revision)
-    if found is None:
-        return rebuilt(db, model, digest, dim, revision)
-    rows, base_revision = found
-    return advanced(Snapshot((Table(rows),), base_revision, base_revision, digest), db, model, dim, revision)
-
-
 def advanced(old: Snapshot, db: sqlite3.Connection, model: int, dim: int, revision: int) -> Snapshot:
     """The snapshot of a later revision: the same large table, less every content touched since it was made, and
     a small one with what those contents offer now.
@@ -111,16 +102,16 @@ def advanced(old: Snapshot, db: sqlite3.Connection, model: int, dim: int, revisi
         old: of the same model; what was touched since its `base_revision` has to be on record still.
         revision: of the view that `db` is reading.
     """
-    base = old.tables[0].rows
+    base = old.tables[0]
     touched = b"".join(
         content
         for (content,) in db.execute("SELECT content FROM touched WHERE revision > ?", (old.base_revision,))
     )
     if not touched:
-        return Snapshot((Table(base),), old.base_revision, revision, old.model)
-    live = ~np.isin(_names(base.contents), np.frombuffer(touched, _NAME))
+        return Snapshot((replace(base, live=None),), old.base_revision, revision, old.model)
+    live = ~np.isin(_names(base.rows.contents), np.frombuffer(touched, _NAME))
     delta = offered(db, model, dim, old.base_revision)
-    return Snapshot((Table(base, live), Table(delta)), old.base_revision, revision, old.model)
+    return Snapshot((replace(base, live=live), Table(delta)), old.base_revision, revision, old.model)
 
 
 _NAME = np.dtype([("high", "<u8"), ("low", "<u8")])

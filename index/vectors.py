@@ -1,8 +1,165 @@
-"""Nearest neighbours by Annoy: built aside, believed only when it answers as exact search does."""
+"""Nearest neighbours by Annoy: built aside, tuned against exact search, kept only where that is slower."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
+
+from encoders.artefacts import sha256_of
+from encoders.audio import FloatArray
+
+FOREST_MIN = 20_000
+"""Keys of a type below which exact search is as quick (benchmarks/search.py)."""
+
+N_TREES = 50
+K = 10
+RECALL = 0.99
+"""Share of the true first `K` that a forest has to find, over the queries that it is tuned on."""
+
+SPEEDUP = 2.0
+"""A forest that is not so many times faster than exact search is not kept."""
+
+N_QUERIES = 128
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class ForestFile:
+    """A forest on disk, as the manifest names it.
+
+    Attributes:
+        type: whose keys it holds; its rows count from the beginning of that type's block.
+        search_k: nodes to look at, tuned at build time.
+        recall: share of the true first `K` that it found with that.
+    """
+
+    type: str
+    name: str
+    size: int
+    sha256: str
+    n_keys: int
+    search_k: int
+    recall: float
+
+
+@dataclass(frozen=True, eq=False)
+class Forest:
+    """An Annoy index over one type's block, mapped after its size and digest were checked."""
+
+    file: ForestFile
+    _trees: Any
+
+    def nearest(self, query: FloatArray, n: int) -> NDArray[np.int64]:
+        """(m,) rows of the block near to a query (D,), m <= n, the nearest first; a few may be missed."""
+        search_k = max(self.file.search_k, 2 * N_TREES * n)
+        return np.array(self._trees.get_nns_by_vector(query, n, search_k), np.int64)
+
+
+def load_forest(folder: Path, file: ForestFile, dim: int) -> Forest | None:
+    """Maps a forest; None where the file is not the one that was written. Annoy itself would crash on it."""
+    from annoy import AnnoyIndex
+
+    path = folder / file.name
+    try:
+        if path.stat().st_size != file.size or sha256_of(path) != file.sha256:
+            return None
+        trees = AnnoyIndex(dim, "angular")
+        trees.load(str(path))
+    except OSError:
+        return None
+    return Forest(file, trees) if trees.get_n_items() == file.n_keys else None
+
+
+def build_forest(keys: FloatArray, queries: FloatArray, path: Path, type_: str) -> ForestFile | None:
+    """Builds and tunes the forest of one type; None, and no file, where exact search serves as well.
+
+    Args:
+        keys: (N, D) float32, unit rows.
+        queries: (Q, D) float32, unit rows, of real presses: keys lie elsewhere and would flatter it.
+    """
+    from annoy import AnnoyIndex
+
+    trees = AnnoyIndex(keys.shape[1], "angular")
+    trees.set_seed(1)
+    for row, key in enumerate(keys):
+        trees.add_item(row, key)
+    trees.build(N_TREES, 1)
+    began = time.perf_counter()
+    truth = [set(np.argpartition(-np.vecdot(keys, query), K)[:K].tolist()) for query in queries]
+    exact_s = time.perf_counter() - began
+    search_k = 2 * N_TREES * K
+    while True:
+        began = time.perf_counter()
+        found = [trees.get_nns_by_vector(query, K, search_k) for query in queries]
+        took_s = time.perf_counter() - began
+        recall = float(
+            np.mean([len(true.intersection(rows)) / K for true, rows in zip(truth, found, strict=True)])
+        )
+        if took_s * SPEEDUP > exact_s:
+            return None
+        if recall >= RECALL:
+            break
+        search_k *= 2
+    path.unlink(missing_ok=True)
+    trees.save(str(path))
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+    return ForestFile(type_, path.name, path.stat().st_size, sha256_of(path), len(keys), search_k, recall)
+
+
+def start_building(folder: Path, generation: str, forest_min: int = FOREST_MIN) -> subprocess.Popen[bytes]:
+    """Starts a process of low priority that builds the forests of a generation.
+
+    Args:
+        forest_min: keys of a type below which it gets none.
+
+    Returns:
+        The process, for `forests_of`.
+    """
+    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return subprocess.Popen(
+        [
+            sys.executable,
+            *("-P", "-c", "from index.forester import main; main()"),
+            *(str(folder), generation, str(forest_min)),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"},
+    )
+
+
+def forests_of(process: subprocess.Popen[bytes], queries: FloatArray) -> list[ForestFile] | None:
+    """Waits for a building process; None where it failed or was killed.
+
+    Args:
+        queries: (Q, D) float32, to tune on.
+    """
+    text, _ = process.communicate(np.ascontiguousarray(queries, "<f4").tobytes())
+    return [ForestFile(**row) for row in json.loads(text)] if process.returncode == 0 else None
+
+
+def substitute_queries(keys: FloatArray, n: int = N_QUERIES) -> FloatArray:
+    """(n, D) float32, unit rows: what to tune on before there were presses.
+
+    Means of four keys drawn anywhere, halfway to noise: further from every key than keys are from one another, as
+    the queries of another encoder are. Invented.
+    """
+    rng = np.random.default_rng(0)
+    mixed = keys[rng.integers(len(keys), size=(n, 4))].mean(axis=1)
+    mixed /= np.linalg.norm(mixed, axis=1, keepdims=True)
+    noise = rng.standard_normal(mixed.shape)
+    mixed = mixed + 0.5 * noise / np.linalg.norm(noise, axis=1, keepdims=True)
+    return (mixed / np.linalg.norm(mixed, axis=1, keepdims=True)).astype(np.float32)
 
 
 def annoy_works() -> bool:
@@ -15,13 +172,12 @@ def annoy_works() -> bool:
     rng = np.random.default_rng(0)
     keys = rng.standard_normal((200, 32)).astype(np.float32)
     keys /= np.linalg.norm(keys, axis=1, keepdims=True)
-    forest = AnnoyIndex(32, "angular")
-    forest.set_seed(1)
+    trees = AnnoyIndex(32, "angular")
+    trees.set_seed(1)
     for row, key in enumerate(keys):
-        forest.add_item(row, key.tolist())
-    forest.build(10, 1)
-    for query in keys[:5]:
-        rows = forest.get_nns_by_vector(query.tolist(), 5, search_k=100_000)
-        if rows != np.argsort(-(keys @ query))[:5].tolist():
-            return False
-    return True
+        trees.add_item(row, key)
+    trees.build(10, 1)
+    return all(
+        trees.get_nns_by_vector(query, 5, 100_000) == np.argsort(-(keys @ query))[:5].tolist()
+        for query in keys[:5]
+    )

@@ -54,8 +54,9 @@ def saved(tmp_path) -> Cache:
 
 
 def test_a_generation_round_trips(saved):
-    rows, revision = saved.load("mine", DIM, 0, 2)
-    assert revision == 2 and same(rows, table(2))
+    loaded = saved.load("mine", DIM, 0, 2)
+    rows = loaded.rows
+    assert loaded.revision == 2 and same(rows, table(2))
     assert [rows.block(type_) for type_ in ("kick", "snare", "other")] == [
         range(0, 167), range(167, 334), range(334, 500)
     ]  # fmt: skip
@@ -66,7 +67,7 @@ def test_only_the_right_catalogue_model_and_revisions_are_served(saved):
     assert saved.load("another", DIM, 0, 2) is None
     assert saved.load("mine", DIM + 1, 0, 2) is None
     assert saved.load("mine", DIM, 3, 9) is None, "what was touched before 3 is no longer on record"
-    assert saved.load("mine", DIM, 0, 1)[1] == 1, "a catalogue set back to 1 cannot use 2"
+    assert saved.load("mine", DIM, 0, 1).revision == 1, "a catalogue set back to 1 cannot use 2"
 
 
 def test_old_generations_go(saved):
@@ -98,8 +99,8 @@ def test_damage_of_any_kind_is_never_served(saved):
         newest.write_bytes(data)
         found = saved.load("mine", DIM, 0, 2)
         assert found is not None
-        n_served += same(found[0], table(2))
-        assert same(found[0], table(found[1]))
+        n_served += same(found.rows, table(2))
+        assert same(found.rows, table(found.revision))
     assert n_served <= 20, "only a page of zeros may be as it was"
     before.unlink()
     newest.write_bytes(b"")
@@ -113,7 +114,7 @@ def test_a_damaged_manifest_means_no_cache(saved, text):
     (saved.folder / "manifest.json").write_text(text)
     assert saved.load("mine", DIM, 0, 2) is None
     saved.save(table(5), 5, "mine")
-    assert saved.load("mine", DIM, 0, 5)[1] == 5
+    assert saved.load("mine", DIM, 0, 5).revision == 5
 
 
 @pytest.mark.parametrize("step", ["rows", "manifest"])
@@ -124,11 +125,11 @@ def test_a_stop_at_either_step_of_the_swap_leaves_the_last_generation(saved, mon
     monkeypatch.setattr(cache, "_parts" if step == "rows" else "write_bytes", full)
     with pytest.raises(OSError, match="No space"):
         saved.save(table(3), 3, "mine")
-    rows, revision = saved.load("mine", DIM, 0, 9)
-    assert revision == 2 and same(rows, table(2))
+    loaded = saved.load("mine", DIM, 0, 9)
+    assert loaded.revision == 2 and same(loaded.rows, table(2))
     monkeypatch.undo()
     saved.save(table(4), 4, "mine")
-    assert saved.load("mine", DIM, 0, 9)[1] == 4
+    assert saved.load("mine", DIM, 0, 9).revision == 4
     names = {row.name for row in saved.generations()} | {"manifest.json"}
     assert {path.name for path in saved.folder.iterdir()} == names
     assert json.loads((saved.folder / "manifest.json").read_text())["format"] == cache.FORMAT

@@ -28,9 +28,9 @@ N_FILES = 2000 if os.environ.get("SAMPLEFIT_SOAK") else 150
 INDEXING = """
 import sys
 from pathlib import Path
-from index import library, pipeline
+from index import keeper, library, pipeline
 from tests.index.conftest import StandIn
-library.CACHE_MIN = 10
+keeper.CACHE_MIN = 10
 pipeline.COMMIT_EVERY = 16
 class Counting(StandIn):
     def keys(self, windows):

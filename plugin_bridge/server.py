@@ -149,7 +149,8 @@ class OscServer:
             return
         for message in messages:
             if is_for_us(message):
-                self._accept(message, len(packet), sender, sender.answering(message, came_from))
+                share = len(packet) // len(messages)  # of the packet's bytes, where it is a bundle
+                self._accept(message, share, sender, sender.answering(message, came_from))
             else:
                 self.counters.n_noise += 1
 

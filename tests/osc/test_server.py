@@ -227,6 +227,15 @@ def test_a_token_is_asked_of_every_request(service: Service) -> None:
     assert [call.id for call in service.calls] == [3]
 
 
+def test_a_bundle_without_token_gains_nothing(service: Service) -> None:
+    element = encode(Message("/samplefit/status", ("x" * 40,)))
+    packet = b"#bundle\0" + bytes(8) + (struct.pack(">i", len(element)) + element) * 50
+    with OscServer(service, port=0, token="t") as server, udp(server) as client:
+        client.send_bytes(packet)
+        assert client.ask("/samplefit/status", 1, "token", "t").arguments[0] == 1
+        assert server.counters.n_tokenless == 50
+
+
 def test_ipv6_works_where_it_exists(service: Service) -> None:
     try:
         with OscServer(service, "::1", 0) as server:

@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from encoders.errors import SamplefitError
-from plugin_bridge import cli_daemon, cli_library, cli_models, cli_panel, cli_press, cli_trainer
+from plugin_bridge import (
+    cli_daemon,
+    cli_library,
+    cli_models,
+    cli_panel,
+    cli_press,
+    cli_studies,
+    cli_trainer,
+)
 from plugin_bridge.cli_common import program_version
 
 MENDABLE, OURS = 2, 1
@@ -31,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     top = _Parser(prog="samplefit", description="The drum one-shots in your own library that fit this mix.")
     top.add_argument("--version", action="version", version=f"samplefit {program_version()}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    for module in (cli_press, cli_daemon, cli_panel, cli_library, cli_models, cli_trainer):
+    for module in (cli_press, cli_daemon, cli_panel, cli_library, cli_models, cli_trainer, cli_studies):
         module.register(commands, common)
     return top
 

@@ -1,0 +1,1 @@
+"""Scripts for each DAW, and their way into its configuration."""

@@ -16,7 +16,7 @@ from trainer.stems import KIT_TYPE, Note, SongFiles, StemFile, read_song, type_o
 MUSDB_STREAMS = ("mixture", "drums", "bass", "other", "vocals")
 """The audio streams of a stem.mp4, in order."""
 
-SLAKH_SIDES = {"train": "train", "validation": "train", "test": "test"}
+SLAKH_SIDES = {"train": "train", "validation": "eval", "test": "test"}
 """Its fourth folder, "omitted", holds doubles of songs in the others."""
 
 

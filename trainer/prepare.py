@@ -26,7 +26,7 @@ from encoders.errors import NoSamples, Refused, TooBig, one_line
 from trainer.adapters import find_songs
 from trainer.corpus import FORMAT, SPLITS
 from trainer.song_parts import prepare_song, read_done
-from trainer.split import group_songs, split_groups
+from trainer.split import SHARES, group_songs, split_groups
 from trainer.stems import Note, SongFiles
 
 Progress = Callable[[int, int], None]
@@ -213,8 +213,8 @@ def _assemble(songs: Sequence[SongFiles], entries: Sequence[dict[str, Any]], see
 def _split_notes(used: Sequence[tuple[SongFiles, Any]], splits: Sequence[str]) -> Iterator[Note]:
     for (song, _), split in zip(used, splits, strict=True):
         asked = "held-out" if song.held_out_source else song.side
-        moved = {"train": split in ("test", "held-out"), "test": split != "test"}
-        if asked != "held-out" and (moved.get(str(asked)) or (asked is None and split == "held-out")):
+        kept = {"train": ("train", "eval"), "eval": ("eval",), "test": ("test",), "held-out": ("held-out",)}
+        if split not in kept.get(str(asked), tuple(SHARES)):
             yield Note(song.name, f"goes to {split}: it shares a tune, a kit or a sample with a song there")
     for name in ("train", "eval", "test"):
         if used and name not in splits:

@@ -40,14 +40,14 @@ def split_groups(
 ) -> tuple[str, ...]:
     """The split of each song, whole groups at a time.
 
-    A group with a held-out song is held out; else one with a song of the test side is for the test, and then no
-    other is: who names a test side has drawn it. The remaining groups are dealt out, large ones first, of equal
-    size in seeded order, each to the split that lacks the largest part of its share and has room for it; the last
-    ones go to splits that have none yet.
+    A group with a held-out song is held out; else one with a song of the test side is for the test, else one with
+    a song of the eval side is for eval; and then no other group is: who names a side has drawn it. The remaining
+    groups are dealt out, large ones first, of equal size in seeded order, each to the split that lacks the largest
+    part of its share and has room for it; the last ones go to splits that have none yet.
 
     Args:
         groups: for each song its group.
-        sides: for each song "train", "test" or None where nobody said; a group of the train side is never tested on.
+        sides: for each song "train", "eval", "test" or None where nobody said; a group of the train side is never tested on.
         held_out: for each song whether its source is held out.
 
     Returns:
@@ -58,8 +58,8 @@ def split_groups(
         members.setdefault(group, []).append(row)
     fixed = {group: _fixed(rows, sides, held_out) for group, rows in members.items()}
     sizes = {group: len(rows) for group, rows in members.items()}
-    tested = sum(sizes[group] for group in members if fixed[group] == "test")
-    shares = {name: share for name, share in SHARES.items() if not (tested and name == "test")}
+    drawn = set(fixed.values())
+    shares = {name: share for name, share in SHARES.items() if name not in drawn}
     free = [group for group in members if fixed[group] is None]
     n_songs = sum(sizes[group] for group in free)
     targets = {name: max(1.0, share / sum(shares.values()) * n_songs) for name, share in shares.items()}
@@ -79,4 +79,5 @@ def split_groups(
 def _fixed(rows: list[int], sides: Sequence[str | None], held_out: Sequence[bool]) -> str | None:
     if any(held_out[row] for row in rows):
         return "held-out"
-    return "test" if any(sides[row] == "test" for row in rows) else None
+    named = {sides[row] for row in rows}
+    return next((name for name in ("test", "eval") if name in named), None)

@@ -18,7 +18,7 @@ from encoders.audio import EXTENSIONS
 from encoders.drum_types import TYPES, guess_type
 
 ORIGINS = ("electronic", "acoustic")
-SIDES = ("train", "test")
+SIDES = ("train", "eval", "test")
 KIT_TYPE = "percussion"
 """Type of the hits of a stem that holds a whole kit: percussion they are, which drum nobody said."""
 
@@ -73,7 +73,7 @@ class SongFiles:
 
     Attributes:
         song: what variants of one tune have in common.
-        side: "train" or "test" where the split is given.
+        side: "train", "eval" or "test" where the split is given.
         notes: lines for the report.
     """
 

@@ -176,7 +176,7 @@ def test_slakh2100(sounds, tmp_path):
     found = find_songs(tmp_path)
     assert sorted((song.name, song.side) for song in found) == [
         ("Track00000", "train"),
-        ("Track00001", "train"),
+        ("Track00001", "eval"),
         ("Track00002", "test"),
     ]
     assert types_of(found[0]) == {"S00 Bass": None, "S01 Drums": "percussion", "S02 Piano": None}

@@ -59,3 +59,9 @@ def test_given_sides_and_held_out_sources_are_kept():
     assert split[2] == split[4] == "held-out"
     assert split[1] in ("train", "eval")
     assert set(split[6:]) == {"train", "eval"}  # the test side was named, so no other song is added to it
+
+
+def test_who_names_the_eval_side_has_drawn_it_too():
+    split = split_groups(range(24), ["test", "eval", "eval", "train"] + [None] * 20, [False] * 24, seed=0)
+    assert split == ("test", "eval", "eval", *["train"] * 21)
+    assert split_groups([0, 0], ["test", "eval"], [False] * 2, seed=0) == ("test", "test")

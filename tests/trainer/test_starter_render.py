@@ -74,7 +74,7 @@ def test_versions_of_a_tune_lie_in_one_cell_and_left_out_sources_in_theirs() -> 
     assert shares == pytest.approx({"train": 0.72, "eval": 0.06, "test": 0.17, "held-out": 0.05}, abs=0.03)
     assert [side(cell) for cell in ("train", "eval", "test", "held-out")] == [
         "train",
-        "train",
+        "eval",
         "test",
         "test",
     ]

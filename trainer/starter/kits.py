@@ -65,8 +65,8 @@ def cell_of_song(source: str, family: str) -> str:
 
 
 def side(cell: str) -> str:
-    """song.toml's "train" or "test"; what stops a training early lies on the training side."""
-    return "train" if cell in ("train", "eval") else "test"
+    """song.toml's "train", "eval" or "test" for the songs and kits of a cell."""
+    return "test" if cell == "held-out" else cell
 
 
 _KITS = (

@@ -19,7 +19,7 @@ STARTER = Path(__file__).resolve().parent / "starter"
 GRAPH_MAX_BYTES = 1 << 31
 """A protobuf cannot be larger."""
 
-_REQUIRED: dict[str, type | tuple[type, ...]] = {
+_KINDS: dict[str, type | tuple[type, ...]] = {
     "format": int,
     "name": str,
     "sample_rate": int,
@@ -29,6 +29,8 @@ _REQUIRED: dict[str, type | tuple[type, ...]] = {
     "training": dict,
     "licence": str,
 }
+_DEFAULTS = {"training": {}, "licence": ""}
+"""What a card may leave unsaid: it is told to people and decides nothing."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def read_card(folder: Path) -> Card:
         raise NoModel(str(path), found=str(error), expected="JSON") from None
     if not isinstance(raw, dict):
         raise NoModel(str(path), found=type(raw).__name__, expected="a JSON object")
-    for key, kind in _REQUIRED.items():
+    raw = _DEFAULTS | raw
+    for key, kind in _KINDS.items():
         value = raw.get(key)
         if not isinstance(value, kind) or isinstance(value, bool):
             raise NoModel(

@@ -195,7 +195,7 @@ def _check_form(session: Any, package: Package, name: str) -> None:
             expected="audio → embedding",
             remedy="export the model anew",
         )
-    if audio.type != "tensor(float)" or len(audio.shape) != 2 or audio.shape[1] != WINDOW:
+    if audio.type != "tensor(float)" or len(audio.shape) != 2 or _is_other(audio.shape[1], WINDOW):
         raise NoModel(path, found=f"audio {audio.type} {audio.shape}", expected=f"float32 (batch, {WINDOW})")
     if isinstance(audio.shape[0], int):
         raise NoModel(
@@ -204,11 +204,8 @@ def _check_form(session: Any, package: Package, name: str) -> None:
             expected="a batch of any size",
             remedy="export with a dynamic batch",
         )
-    if (
-        embedding.type != "tensor(float)"
-        or len(embedding.shape) != 2
-        or embedding.shape[1] != package.card.dim
-    ):
+    dims = embedding.shape or [None, None]  # a graph may leave it open; the first run tells
+    if embedding.type != "tensor(float)" or len(dims) != 2 or _is_other(dims[1], package.card.dim):
         raise NoModel(
             path,
             found=f"embedding {embedding.type} {embedding.shape}",
@@ -216,18 +213,25 @@ def _check_form(session: Any, package: Package, name: str) -> None:
         )
 
 
+def _is_other(size: int | str | None, expected: int) -> bool:
+    """Whether a graph states another size; a name or nothing states none."""
+    return isinstance(size, int) and size != expected
+
+
 def _checked(rows: FloatArray, n_rows: int, card: Card, name: str) -> FloatArray:
     """The graph's output, held to its promise: (n_rows, dim), finite, unit length to within 1 %."""
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    if rows.shape != (n_rows, card.dim) or not np.all(np.abs(norms - 1) < 0.01):
-        bad = f"shape {rows.shape}, norms {norms.min():.3g} to {norms.max():.3g}"
-        raise NoModel(
-            f"{card.name}: {name}",
-            found=bad,
-            expected=f"({n_rows}, {card.dim}) of unit length",
-            remedy="export the model anew",
-        )
-    return rows / norms
+    found = f"shape {rows.shape}"
+    if rows.shape == (n_rows, card.dim):
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+        if np.all(np.abs(norms - 1) < 0.01):
+            return rows / norms
+        found = f"lengths from {norms.min():.3g} to {norms.max():.3g}"
+    raise NoModel(
+        f"{card.name}: {name}",
+        found=found,
+        expected=f"({n_rows}, {card.dim}) of unit length",
+        remedy="export the model anew",
+    )
 
 
 def _onnxruntime() -> Any:

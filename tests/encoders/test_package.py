@@ -42,7 +42,8 @@ def test_the_digest_tells_models_apart(tmp_path):
         ({"dim": True}, r"dim: found True; expected a whole number"),
         ({"dim": "256"}, r"dim: found '256'; expected a whole number"),
         ({"name": ...}, r"name: found nothing; expected text"),
-        ({"licence": ...}, r"licence: found nothing"),
+        ({"licence": 3}, r"licence: found 3; expected text"),
+        ({"training": "much"}, r"training: found 'much'; expected a table"),
         ({"sha256": {"query.onnx": "0" * 64}}, r"sha256 of key\.onnx: found None; expected 64 hex digits"),
         ({"sha256": {"query.onnx": "0", "key.onnx": "0"}}, r"sha256 of query\.onnx: found '0'"),
     ],
@@ -51,6 +52,11 @@ def test_a_wrong_card_is_refused_with_both_values(folder, changes, says):
     edit(folder, **changes)
     with pytest.raises(NoModel, match=says):
         open_package(folder)
+
+
+def test_a_card_without_licence_and_training_is_used_all_the_same(folder):
+    edit(folder, licence=..., training=...)
+    assert (open_package(folder).card.licence, open_package(folder).card.training) == ("", {})
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "\xff", '"a"'])

@@ -58,7 +58,9 @@ def test_unknown_device(encoder, tmp_path):
         open_encoder(open_package(make_package(tmp_path / "m")), "gpu")
 
 
-def graph(dim=8, input_name="audio", batch="batch", n_samples=WINDOW, out_dim=None, op="norm"):
+def graph(
+    dim=8, input_name="audio", batch="batch", n_samples=WINDOW, out_dim=None, op="norm", open_sizes=False
+):
     """One row of weights, so that each output is the mean sample times a constant, normalised or not."""
     weights = np.ones((n_samples, out_dim or dim), np.float32)
     nodes = [helper.make_node("MatMul", [input_name, "w"], ["raw"])]
@@ -71,8 +73,16 @@ def graph(dim=8, input_name="audio", batch="batch", n_samples=WINDOW, out_dim=No
         helper.make_graph(
             nodes,
             "g",
-            [helper.make_tensor_value_info(input_name, TensorProto.FLOAT, [batch, n_samples])],
-            [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [batch, out_dim or dim])],
+            [
+                helper.make_tensor_value_info(
+                    input_name, TensorProto.FLOAT, [batch, "t" if open_sizes else n_samples]
+                )
+            ],
+            [
+                helper.make_tensor_value_info(
+                    "embedding", TensorProto.FLOAT, [batch, "d" if open_sizes else out_dim or dim]
+                )
+            ],
             [
                 helper.make_tensor("w", TensorProto.FLOAT, weights.shape, weights.tobytes(), raw=True),
                 helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0]),
@@ -102,6 +112,13 @@ def package_of(data, dim=8):
 def test_a_graph_of_another_form_is_refused(options, says):
     with pytest.raises(NoModel, match=says):
         open_encoder(package_of(graph(**options)), "cpu")
+
+
+def test_sizes_left_open_are_found_out_by_running():
+    encoder = open_encoder(package_of(graph(open_sizes=True)), "cpu")
+    assert encoder.keys(np.zeros((2, WINDOW), np.float32)).shape == (2, 8)
+    with pytest.raises(NoModel, match=r"found .*8.*; expected (float32 )?\(.*, 9\)"):
+        open_encoder(package_of(graph(open_sizes=True), dim=9), "cpu")
 
 
 def test_a_graph_that_breaks_its_promise_of_unit_length_is_refused():

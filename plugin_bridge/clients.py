@@ -31,7 +31,7 @@ class Limits:
     """
 
     n_threads: int = 8
-    max_jobs: int = 1024
+    max_jobs: int = 4096
     max_job_bytes: int = 64 << 20
     max_connections: int = 64
     max_held_bytes: int = 32 << 20

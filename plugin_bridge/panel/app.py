@@ -73,20 +73,25 @@ def _page_routes(panel: Panel, port: int) -> list[BaseRoute]:
 
 def _model_routes(panel: Panel) -> list[BaseRoute]:
     def model_list(ask: Ask) -> Any:
-        digest = panel.encoder.card.digest
+        serving = panel.encoder.card
+        cards = [(model.name, str(model.path), model.card) for model in models(panel.state)]
+        if serving.digest not in {
+            card.digest for _, _, card in cards
+        }:  # given to `serve --model` by its folder
+            cards.insert(0, (serving.name, None, serving))
         return {
             "device": panel.encoder.device,
             "models": [
                 {
-                    "name": model.name,
-                    "path": str(model.path),
-                    "digest": model.card.digest,
-                    "dim": model.card.dim,
-                    "licence": model.card.licence,
-                    "training": model.card.training,
-                    "serving": model.card.digest == digest,
+                    "name": name,
+                    "path": path,
+                    "digest": card.digest,
+                    "dim": card.dim,
+                    "licence": card.licence,
+                    "training": card.training,
+                    "serving": card.digest == serving.digest,
                 }
-                for model in models(panel.state)
+                for name, path, card in cards
             ],
         }
 

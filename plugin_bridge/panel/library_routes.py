@@ -16,7 +16,6 @@ from starlette.routing import BaseRoute
 from encoders.drum_types import TYPES
 from encoders.errors import BadRequest, NotFound, Refused
 from plugin_bridge.panel.endpoint import Ask, route
-from plugin_bridge.panel.one_shots import Shelf, shown
 from plugin_bridge.panel.panel import Panel
 from plugin_bridge.panel.preview import wav
 from plugin_bridge.panel.sounds import outline, read_hit
@@ -41,7 +40,7 @@ def library_routes(panel: Panel) -> list[BaseRoute]:
         groups = shelf.copies
         return {
             "n": sum(len(group) - 1 for group in groups),
-            "groups": [[_one(panel, shelf, number) for number in group] for group in groups[:COPIES_MAX]],
+            "groups": [[shelf.shown(panel.ids, number) for number in group] for group in groups[:COPIES_MAX]],
         }
 
     def search(ask: Ask) -> Any:
@@ -50,7 +49,7 @@ def library_routes(panel: Panel) -> list[BaseRoute]:
         if type_ is not None and type_ not in TYPES:
             raise BadRequest("type", found=type_[:40], expected=", ".join(TYPES))
         found = shelf.find(ask.query.get("q", "")[:200], type_, ask.number("longest_s", 0, 1e6))
-        return [_one(panel, shelf, number) for number in found]
+        return [shelf.shown(panel.ids, number) for number in found]
 
     def add_folder(ask: Ask) -> Any:
         path = Path(ask.text("path")).expanduser()
@@ -75,7 +74,7 @@ def library_routes(panel: Panel) -> list[BaseRoute]:
         shelf, number = panel.shelf, ask.path["number"]
         if shelf.revision != ask.path["revision"] or number >= len(shelf):
             raise NotFound("the map", found="an older one", remedy="load it anew")
-        return _one(panel, shelf, number)
+        return shelf.shown(panel.ids, number)
 
     def lit(ask: Ask) -> Any:
         numbers = panel.shelf.numbers
@@ -92,7 +91,7 @@ def library_routes(panel: Panel) -> list[BaseRoute]:
         shelf, path = panel.shelf, _path(panel, ask)
         if path not in shelf.numbers:
             raise NotFound(os.path.basename(path), found="no longer in the library")
-        return [_one(panel, shelf, number) for number in shelf.like(shelf.numbers[path])]
+        return [shelf.shown(panel.ids, number) for number in shelf.like(shelf.numbers[path])]
 
     def reveal_(ask: Ask) -> Any:
         reveal(_path(panel, ask))
@@ -193,13 +192,3 @@ def _type(ask: Ask) -> str:
     if (type_ := ask.text("type")) not in TYPES:
         raise BadRequest("type", found=type_[:40], expected=", ".join(TYPES))
     return type_
-
-
-def _one(panel: Panel, shelf: Shelf, number: int) -> dict[str, Any]:
-    return shown(
-        panel.ids,
-        shelf.paths[number],
-        TYPES[int(shelf.types[number])],
-        float(shelf.durations_s[number]),
-        bool(shelf.guessed[number]),
-    )

@@ -22,6 +22,9 @@ ID_BYTES = 12
 FOUND_MAX = 200
 """Names that a search gives at most."""
 
+SEARCHED = 3
+"""Parts of a path that a search looks at, from its end: the file, its folder and the one above."""
+
 PCA_ROWS = 8192
 """Keys that the axes of the map are computed from; all are placed on them."""
 
@@ -85,10 +88,20 @@ class Shelf:
 
     @cached_property
     def _lower(self) -> tuple[str, ...]:
-        return tuple(path.lower() for path in self.paths)
+        return tuple("/".join(path.lower().split(os.sep)[-SEARCHED:]) for path in self.paths)
+
+    def shown(self, ids: Ids, number: int) -> dict[str, Any]:
+        """A one-shot as JSON."""
+        return shown(
+            ids,
+            self.paths[number],
+            TYPES[int(self.types[number])],
+            float(self.durations_s[number]),
+            bool(self.guessed[number]),
+        )
 
     def find(self, text: str, type_: str | None = None, longest_s: float | None = None) -> list[int]:
-        """Numbers of the one-shots whose path holds every word, those first that hold them in the file's name."""
+        """Numbers of the one-shots whose name or folders hold every word, those first whose name does."""
         words = text.lower().split()
         kept = np.ones(len(self), np.bool_)
         if type_ is not None:

@@ -83,11 +83,17 @@ class Panel:
         return self.shelves.of(self.library.snapshot)
 
     def marks(self) -> list[dict[str, Any]]:
-        """What was used, liked and disliked, as JSON, newest first."""
+        """What was used, liked and disliked, newest first, as JSON: one-shots that are in the library now."""
+        shelf = self.shelf
         return [
-            {"mark": mark.number, "id": self.ids.of(mark.path), "name": Path(mark.path).name}
-            | {"what": mark.what, "at": mark.at}
+            {
+                "mark": mark.number,
+                "what": mark.what,
+                "at": mark.at,
+                **shelf.shown(self.ids, shelf.numbers[mark.path]),
+            }
             for mark in read_marks(self.state)
+            if mark.path in shelf.numbers
         ]
 
     def show_marks(self) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import * as choices from "./choices.js";
-import { $, $$, count, h, plural, set } from "./dom.js";
+import { $, $$, count, h, set } from "./dom.js";
 import * as library from "./library.js";
 import * as models from "./models.js";
 import * as suggest from "./suggest.js";
@@ -21,24 +21,25 @@ function go(name) {
 function status(text, state) {
   const shownStatus = $("#status");
   shownStatus.dataset.state = state;
-  $(".text", shownStatus).textContent = text;
+  $(".text", shownStatus).replaceChildren(...[text].flat());
 }
 
 async function showLibrary() {
   const { one_shots: n, pending } = await library.refresh();
-  status(`${plural(n, "one-shot")}${pending ? `, ${count(pending)} to read` : ""}`, "live");
+  status([count(n), h("span", { class: "more" }, `${n === 1 ? " one-shot" : " one-shots"}${pending ? `, ${count(pending)} to read` : ""}`)], "live");
 }
 
-async function start() {
-  await api.begin();
-  if (!start.done) {
-    suggest.setUp($("#page-suggest"), { similar: (one) => (go("library"), choices.guarded(library.similar, one)) });
-    library.setUp($("#page-library"), { press: suggest.currentPress });
-    models.setUp($("#page-models"));
-    start.done = true;
-    const wanted = location.hash.slice(1);
-    if (wanted in PAGES && wanted !== shown) go(wanted);
-  }
+function setUp() {
+  suggest.setUp($("#page-suggest"), { similar: (one) => (go("library"), choices.guarded(library.similar, one)) });
+  library.setUp($("#page-library"), { press: suggest.currentPress });
+  models.setUp($("#page-models"));
+  const wanted = location.hash.slice(1);
+  if (wanted in PAGES && wanted !== shown) go(wanted);
+}
+
+/** The daemon is there, for the first time or again: what happened meanwhile is fetched. */
+async function hello({ run }) {
+  if (run !== api.session.run) await api.begin();
   await Promise.all([suggest.load(), choices.loadMarks(), showLibrary()]);
 }
 
@@ -108,12 +109,10 @@ addEventListener("keydown", onKey);
 onDrop();
 
 try {
-  await start();
+  await api.begin();
+  setUp();
   api.listen({
-    hello: ({ run }) => {
-      if (run !== api.session.run) choices.guarded(start);
-      else choices.guarded(showLibrary);
-    },
+    hello: (told) => choices.guarded(hello, told),
     lost: () => status("Reconnecting…", "away"),
     press: suggest.add,
     marks: choices.takeMarks,

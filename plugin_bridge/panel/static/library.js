@@ -7,7 +7,8 @@ import { $, $$, baseName, button, count, h, plural, seconds, title, typeName, ty
 import { LibraryMap } from "./map.js";
 import { player } from "./suggest.js";
 
-const state = { status: null, results: [], heading: "", chosen: null };
+const state = { status: null, results: [], history: true, chosen: null };
+const DONE = { like: "liked", dislike: "disliked", used: "used" };
 let page, map;
 
 export function setUp(root, actions) {
@@ -29,7 +30,10 @@ export function setUp(root, actions) {
       h("div", { class: "map-place" })),
     h("div", { class: "folders" }), h("div", { class: "picks" }), h("div", { class: "left-out" }));
   map = new LibraryMap($(".map-place", page), { chosen: (one) => showOne(one), press: actions.press });
-  choices.onMarks(() => state.chosen && drawOne());
+  choices.onMarks(() => {
+    if (state.chosen) drawOne();
+    if (state.history) showHistory();
+  });
 }
 
 export async function load() {
@@ -107,9 +111,18 @@ async function search() {
   const longest = $("#search-length", page).value;
   if (type) query.set("type", type);
   if (longest) query.set("longest_s", longest);
-  if (!q && !type) return showResults([], "");
+  if (!q && !type) return showHistory();
   const found = await get(`/api/library/search?${query}`);
   if (q === $("#search", page).value.trim()) showResults(found, found.length === 200 ? "The first 200" : plural(found.length, "one-shot"));
+}
+
+/** What was chosen lately, where nothing is searched for. */
+function showHistory() {
+  const lately = new Map();
+  for (const mark of marks.list) if (!lately.has(mark.id)) lately.set(mark.id, mark);
+  showResults([...lately.values()].slice(0, 100), "Lately chosen");
+  if (!lately.size) $(".results-heading", page).textContent = "Search, or click a point of the map to hear it.";
+  state.history = true;
 }
 
 export async function similar(one) {
@@ -119,12 +132,12 @@ export async function similar(one) {
 }
 
 function showResults(results, heading) {
-  Object.assign(state, { results, heading });
+  Object.assign(state, { results, history: false });
   $(".results-heading", page).textContent = heading;
   $(".results", page).replaceChildren(...results.map((one, i) => h("li", { class: "hit plain", role: "option", tabindex: i ? "-1" : "0", "data-type": one.type, "data-id": one.id, "aria-selected": "false",
     "aria-label": `${one.name}, ${typeName(one.type)}, ${one.folder}, ${seconds(one.duration_s)}`, onclick: (event) => choose(event.currentTarget, one) },
     h("span", { class: "chip" }), h("span", { class: "name", title: one.path }, one.name),
-    h("span", { class: "about" }, h("span", { class: "from" }, one.folder), h("span", {}, seconds(one.duration_s))))));
+    h("span", { class: "about" }, h("span", { class: "from" }, one.folder), h("span", {}, seconds(one.duration_s)), one.what ? h("span", { class: "fit" }, DONE[one.what]) : null))));
 }
 
 function choose(row, one) {

@@ -20,7 +20,7 @@ export async function load() {
       h("dl", { class: "facts" },
         fact("Licence", model.licence), fact("Embedding", `${model.dim} floats`), fact("Trained with", model.training.preset ?? "–"),
         ...Object.entries(model.training.metrics ?? {}).filter(([, value]) => typeof value === "number").map(([name, value]) => fact(name.replaceAll("_", " "), value.toFixed(3))),
-        fact("Folder", model.path), fact("Digest", model.digest.slice(0, 16))),
+        ...(model.path ? [fact("Folder", model.path)] : []), fact("Digest", model.digest.slice(0, 16))),
       model.serving ? null : h("button", { type: "button", class: "button", onclick: () => guarded(use, model) }, h("span", {}, "Use this model"))))),
     h("h2", {}, "Presets of a press"),
     h("div", { class: "cards" }, presets.map(({ name, text, settings }) => h("article", { class: "card" },

@@ -8,7 +8,7 @@ import { Player } from "./player.js";
 
 const state = {
   presses: [], press: null, details: new Map(), loop: null, type: null, chosen: new Map(),
-  mode: "mix", original: false, patterns: {}, bpm: null, shift: 0, locked: new Map(), view: "six", preset: "default", presets: [],
+  mode: "mix", original: false, patterns: {}, bpm: null, shift: 0, locked: new Map(), view: "six", preset: "default", presets: [], run: null,
 };
 const player = new Player(() => drawTransport());
 let page, openSimilar;
@@ -21,12 +21,13 @@ export function setUp(root, actions) {
   requestAnimationFrame(tick);
 }
 
+/** What was pressed so far; what is shown already stays, music and all. */
 export async function load() {
-  player.stop();
-  state.presses = await get("/api/presses");
-  state.presets = await get("/api/presets");
-  state.patterns = { ...session.usual };
-  show(state.presses[0] ?? null);
+  const [presses, presets] = await Promise.all([get("/api/presses"), get("/api/presets")]);
+  const same = state.run === session.run && presses[0]?.press === state.presses[0]?.press;
+  Object.assign(state, { presses, presets, run: session.run });
+  if (!same) show(presses[0] ?? null);
+  else if (!state.press) draw();
 }
 
 /** A press that just came in. */
@@ -210,7 +211,7 @@ function draw() {
 function fileButton() {
   const input = h("input", { type: "file", multiple: true, accept: "audio/*,.aif,.aiff,.flac", class: "unseen", tabindex: "-1", "aria-hidden": "true" });
   input.addEventListener("change", () => input.files.length && guarded(pressFiles, [...input.files]));
-  return h("span", {}, button("upload", "Choose files", () => input.click()), input);
+  return h("span", {}, button("upload", "Choose files", () => input.click(), { class: "button compact", title: "A bounce, or its stems; or drop them on this page" }), input);
 }
 
 function drawEmpty() {
@@ -231,8 +232,8 @@ function drawPress() {
       h("div", { class: "press-name" }, select,
         h("p", { class: "quiet" }, `${plural(press.query.stems, "stem")} · ${clock(press.seconds)} · ${press.timings_ms.total.toFixed(0)} ms against ${plural(press.library.one_shots, "one-shot")} · ${press.model}`)),
       h("div", { class: "press-actions" }, preset,
-        button("again", state.locked.size ? "Press again for the others" : "Press again", commands.again),
-        button("kit", "Kit", commands.kit, { title: "The hits that fit the mix and one another: scores, and likeness of their keys beyond their type" }),
+        button("again", state.locked.size ? "Press again for the others" : "Press again", commands.again, { "data-key": "again" }),
+        button("kit", "Kit", commands.kit, { class: "button compact", title: "The hits that fit the mix and one another: scores, and likeness of their keys beyond their type" }),
         fileButton())),
     h("div", { class: "bounce", role: "img", "aria-label": `Waveform of the bounce, ${clock(press.seconds)} long` }, wave(press.peaks), h("div", { class: "loop", hidden: true }), h("div", { class: "head", hidden: true })));
 }

@@ -10,10 +10,15 @@ from typing import Any
 from encoders.errors import NotFound
 from encoders.package import open_package
 from encoders.session import DEVICES, Encoder, open_encoder
-from plugin_bridge.cli_common import absolute, add_json, print_json, progress
+from plugin_bridge.cli_common import absolute, add_json, print_json, print_table, progress
 from plugin_bridge.cli_trainer import (
+    add_set,
+    add_source,
+    add_split,
+    corpus_folder,
     needs_trainer,
     say,
+    settings_of,
 )
 from plugin_bridge.settings import find_model, model_in_use, state_folder
 
@@ -35,6 +40,49 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     command.add_argument("--workers", type=int, default=os.cpu_count(), metavar="N")
     add_json(command)
     command.set_defaults(run=needs_trainer(run_analyse))
+
+    text = "trains and measures the nine rows of the paper's Table 1, each at the same budget; interrupted, it goes on"
+    command = commands.add_parser("ablate", parents=[common], help=text, description=text)
+    add_source(command)
+    command.add_argument(
+        "--out", required=True, metavar="DIR", help="gets a run folder a row, table.md and table.json"
+    )
+    command.add_argument(
+        "--base",
+        default="samplematch",
+        metavar="NAME_OR_FILE",
+        help="what all rows share (samplematch); ablation-small fits a CPU",
+    )
+    command.add_argument(
+        "--row", action="append", default=[], metavar="PRESET", help="this row alone (repeatable)"
+    )
+    budget = command.add_mutually_exclusive_group()
+    budget.add_argument("--minutes", type=float, metavar="N", help="of training a row")
+    budget.add_argument("--steps", type=int, metavar="N", help="of training a row (the base preset's)")
+    command.add_argument("--queries", type=int, default=50, metavar="N", help="mixes a test song (50)")
+    command.add_argument("--device", help="cpu, cuda or cuda:N (the GPU, where there is one)")
+    add_set(command)
+    command.set_defaults(run=needs_trainer(run_ablate))
+
+    study = commands.add_parser("study", help="a blind listening test").add_subparsers(
+        dest="subcommand", required=True, metavar="build|report"
+    )
+    text = "pages of twelve blind comparisons: a drum replaced by one of the model's best samples, and by a random one"
+    command = study.add_parser("build", parents=[common], help=text, description=text)
+    add_source(command)
+    _add_model(command)
+    add_split(command)
+    command.add_argument("--out", required=True, metavar="DIR", help="gets a page a session")
+    command.add_argument(
+        "--sessions", type=int, default=1, metavar="N", help="the paper asked each listener for at most 4"
+    )
+    command.add_argument("--seed", type=int, default=0)
+    command.set_defaults(run=needs_trainer(run_study_build))
+    text = "what the listeners chose, by type, with intervals"
+    command = study.add_parser("report", parents=[common], help=text, description=text)
+    command.add_argument("answers", nargs="+", metavar="CSV", help="files that the pages saved")
+    add_json(command)
+    command.set_defaults(run=needs_trainer(run_study_report))
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:
@@ -93,3 +141,71 @@ def run_analyse(arguments: argparse.Namespace) -> None:
     for finding in findings(pairs):
         print(finding.text)
     say(f"{len(findings(pairs))} clear correlations; {out / 'index.html'}")
+
+
+def run_ablate(arguments: argparse.Namespace) -> None:
+    from trainer.ablate import ablate
+    from trainer.settings import changed
+
+    state = state_folder(arguments.state)
+    base = settings_of(state, arguments.base, arguments.set)
+    if arguments.steps:
+        every = min(base.run.evaluate_every, max(1, arguments.steps // 10))
+        base = changed(base, {"run.steps": arguments.steps, "run.evaluate_every": every})
+    text = ablate(
+        base,
+        corpus_folder(state, arguments.stems),
+        Path(absolute(arguments.out)),
+        rows=arguments.row,
+        minutes=arguments.minutes,
+        device=arguments.device,
+        n_queries=arguments.queries,
+        report=say,
+    )
+    print(text, end="")
+
+
+def run_study_build(arguments: argparse.Namespace) -> None:
+    from trainer.corpus import Corpus
+    from trainer.study import N_COMPARISONS, build_session, write_page
+    from trainer.unseen import keys_of, of_split, split_to_judge
+
+    state = state_folder(arguments.state)
+    encoder = _encoder(state, arguments)
+    corpus = Corpus.open(corpus_folder(state, arguments.stems))
+    corpus, split = of_split(corpus, arguments.split or split_to_judge(corpus, encoder.card))
+    with progress("encoding", "one-shots") as shown:
+        keys = keys_of(encoder.keys, corpus.one_shots, shown)
+    out = Path(absolute(arguments.out))
+    out.mkdir(parents=True, exist_ok=True)
+    for number in range(1, arguments.sessions + 1):
+        seed = arguments.seed + number - 1
+        with progress(f"session {number}", "comparisons") as shown:
+            comparisons = build_session(corpus, split, keys, encoder, seed, shown)
+        if len(comparisons) < N_COMPARISONS:
+            say(
+                f"session {number}: {len(comparisons)} of {N_COMPARISONS} comparisons; the corpus gives no more"
+            )
+        path = out / f"session-{number:02}.html"
+        write_page(path, f"{encoder.card.name}-{encoder.card.digest[:8]}-{seed:04}", comparisons, seed)
+        print(path)
+
+
+def run_study_report(arguments: argparse.Namespace) -> None:
+    from trainer.study import read_ratings, report
+
+    found = report(read_ratings([Path(absolute(path)) for path in arguments.answers]))
+    if arguments.json:
+        print_json(found)
+        return
+    print(f"{found['n_ratings']} ratings of {found['n_listeners']} listeners, {found['n_skipped']} skipped")
+    rows = [(name, *_shares(row)) for name, row in (("all", found["all"]), *found["by_type"].items())]
+    print_table(("", "best preferred", "random preferred", "equal", "p", "ratings"), rows)
+
+
+def _shares(row: dict[str, Any]) -> tuple[object, ...]:
+    cells = []
+    for choice in ("best", "random", "equal"):
+        share, interval = row[choice]["share"], row[choice]["interval"]
+        cells.append("-" if share is None else f"{share:.1%} [{interval[0]:.1%}, {interval[1]:.1%}]")
+    return (*cells, "-" if row["p"] is None else f"{row['p']:.3g}", row["n"])

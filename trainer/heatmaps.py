@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from encoders.artefacts import write_bytes
 from trainer.analyse import COLUMNS, LEVEL, Pair, document, findings
@@ -36,23 +37,35 @@ def write_analysis(folder: Path, pairs: Sequence[Pair], facts: dict[str, Any]) -
 
 
 def draw_pair(pair: Pair) -> bytes:
-    """A PNG: rows are the first type's features, columns the second's; what is not clear (q >= .05) is grey."""
-    n = len(COLUMNS)
+    """A PNG: rows are the first type's features, columns the second's; what is clear (q < .05) is bold and framed."""
+    known = np.isfinite(pair.r)
+    rows, columns = known.any(axis=1).nonzero()[0], known.any(axis=0).nonzero()[0]
+    r, clear = pair.r[np.ix_(rows, columns)], pair.q[np.ix_(rows, columns)] < LEVEL
     figure = Figure(figsize=(10.5, 9.5), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(np.ma.masked_invalid(pair.r), cmap="RdBu_r", vmin=-1, vmax=1)
-    axes.set_facecolor("0.85")
-    for row, column in np.ndindex(n, n):
-        r, clear = pair.r[row, column], pair.q[row, column] < LEVEL
-        if np.isfinite(r):
-            colour = "0.55" if not clear else "white" if abs(r) > 0.6 else "black"
-            text = f"{r:.1f}".replace("0.", ".").replace("-.0", ".0")
-            axes.text(column, row, text, ha="center", va="center", fontsize=9, color=colour)
-    axes.set_xticks(range(n), COLUMNS, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(n), COLUMNS)
-    axes.set(xlabel=pair.types[1], ylabel=pair.types[0])
+    image = axes.imshow(r, cmap="RdBu_r", vmin=-1, vmax=1)
+    for row, column in np.argwhere(np.isfinite(r)):
+        marked = bool(clear[row, column])
+        axes.text(
+            column,
+            row,
+            f"{r[row, column]:.1f}".replace("0.", "."),
+            ha="center",
+            va="center",
+            fontsize=10 if marked else 8,
+            fontweight="bold" if marked else "normal",
+            color="white" if abs(r[row, column]) > 0.6 else "black",
+        )
+        if marked:
+            axes.add_patch(Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, fill=False, linewidth=2))
+    axes.set_xticks(
+        range(len(columns)), [COLUMNS[c] for c in columns], rotation=45, ha="right", rotation_mode="anchor"
+    )
+    axes.set_yticks(range(len(rows)), [COLUMNS[row] for row in rows])
+    axes.set_xlabel(pair.types[1], fontsize=14)
+    axes.set_ylabel(pair.types[0], fontsize=14)
     axes.set_title(
-        f"{pair.types[0]} and {pair.types[1]} over {pair.n_clusters} clusters; grey: not clear (q ≥ {LEVEL})"
+        f"{pair.types[0]} and {pair.types[1]} over {pair.n_clusters} clusters; framed: clear (q < {LEVEL})"
     )
     figure.colorbar(image, label="Pearson's r", shrink=0.8)
     buffer = io.BytesIO()

@@ -149,9 +149,15 @@ def _main_loudness(levels_db: FloatArray64) -> FloatArray64:
 
 
 def to_target(samples: FloatArray) -> FloatArray64:
-    """(T,) brought to -24 LUFS by its loudest 400 ms, or to a peak of 1 where that would clip.
+    """(T,) brought to -24 LUFS by its loudest 400 ms, or to a peak of 1 where that would clip."""
+    gain = 10 ** ((TARGET_LUFS - lufs(samples)) / 20)
+    return samples * min(gain, 1 / max(np.abs(samples).max(), 1e-9))
 
-    Source: ITU-R BS.1770 (K weighting). A hit is shorter than that method's gates ask for.
+
+def lufs(samples: FloatArray) -> float:
+    """Level of the loudest 400 ms of (T,) samples, K-weighted; -120 or so for silence.
+
+    Source: ITU-R BS.1770. A hit is shorter than that method's gates ask for.
     """
     weighted = np.asarray(samples, np.float64)
     for b, a in (_shelf(), _high_pass()):
@@ -159,8 +165,7 @@ def to_target(samples: FloatArray) -> FloatArray64:
     block = round(0.4 * SAMPLE_RATE)
     energy = np.concatenate([[0.0], np.cumsum(weighted**2)])
     loudest = (energy[block:] - energy[:-block]).max() if len(samples) > block else energy[-1]
-    gain = 10 ** ((TARGET_LUFS + 0.691) / 20) / np.sqrt(max(loudest / block, 1e-12))
-    return samples * min(gain, 1 / max(np.abs(samples).max(), 1e-9))
+    return float(10 * np.log10(max(loudest / block, 1e-12)) - 0.691)
 
 
 def _shelf() -> tuple[FloatArray64, FloatArray64]:

@@ -70,6 +70,8 @@ def without_actions(text: bytes, origin: str) -> bytes:
     """ui_scripts without the actions of the script at `origin`."""
     tree, statements = _read(text)
     ours = _slots_from(statements, origin)
+    if not ours:
+        return text
     return _write(tree, [statement for statement in statements if _slot(statement) not in ours])
 
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from xml.etree import ElementTree
@@ -35,6 +36,10 @@ _CONFIG = """\
       input-channels="0" output-channels="0" active="1" use-buffered-io="0" midi-option="" lcr="0"/>
   </EngineStates></AudioMIDISetup></Extra>
 </Ardour>
+"""
+_UI_CONFIG = """\
+<?xml version="1.0" encoding="UTF-8"?>
+<Ardour><UI><Option name="action-table-columns" value="3"/></UI></Ardour>
 """
 _RUNNER = """\
 ardour { ["type"] = "EditorAction", name = "Run", license = "", author = "", description = "" }
@@ -76,9 +81,14 @@ class Ardour:
         self.config.mkdir(parents=True)
         (self.config / ".a7").touch()
         (self.config / "config").write_text(_CONFIG)
+        (self.config / "ui_config").write_text(_UI_CONFIG)
 
-    def prepare(self) -> None:
-        """Makes the session, with the OSC surface on, and a script that runs Lua for the tests."""
+    def prepare(self, keys: Mapping[str, int]) -> None:
+        """Makes the session, with the OSC surface on, and a script that runs Lua for the tests.
+
+        Args:
+            keys: chords, in Ardour's words, and the slots of the scripts that they press.
+        """
         script = self._command.with_name("make.lua")
         script.write_text(f'create_session ("{self.session}", "Song", {SAMPLE_RATE}):save_state ("")')
         subprocess.run(
@@ -101,6 +111,12 @@ class Ardour:
         port = self._replies.getsockname()[1]
         parameters = {"file": str(self._command), "uri": f"osc.udp://127.0.0.1:{port}"}
         scripts.write_bytes(with_actions(text, _RUNNER, _RUNNER_ORIGIN, [Action("Run", parameters)]))
+        bindings = "".join(
+            f'<Binding key="{key}" action="LuaAction/script-{slot}" group="Lua"/>'
+            for key, slot in keys.items()
+        )
+        plain = Path("/etc/ardour7/ardour.keys").read_text()
+        (self.config / "test.keys").write_text(plain.replace("<Press>", f"<Press>{bindings}", 1))
         (self.runner,) = slots(scripts.read_bytes(), _RUNNER_ORIGIN)
 
     def __enter__(self) -> Ardour:
@@ -111,9 +127,8 @@ class Ardour:
             )
             self._environment["DISPLAY"] = f":{int(display.stdout.readline())}"
             self._start(stack, "openbox")
-            keys = self.config / "test.keys"
-            options = ["-k", str(keys)] if keys.exists() else []
-            self._start(stack, "ardour", "-n", "-a", *options, str(self.session))
+            keys = str(self.config / "test.keys")
+            self._start(stack, "ardour", "-n", "-a", "-k", keys, str(self.session))
             self._wait_until_it_answers()
             self._open = stack.pop_all()
         return self
@@ -126,7 +141,7 @@ class Ardour:
         message = Message("/access_action", (f"LuaAction/script-{slot}",))
         self._replies.sendto(encode(message), ("127.0.0.1", OSC_PORT))
 
-    def run(self, lua: str, timeout_s: float = PATIENCE_S) -> str:
+    def run(self, lua: str, timeout_s: float = 20.0) -> str:
         """Runs Lua in Ardour and returns what it returns, as text. Waits for every action pressed before."""
         serial = next(self._serials)
         self._command.write_text(f"-- {serial}\n{lua}")
@@ -134,7 +149,10 @@ class Ardour:
         self._replies.settimeout(timeout_s)
         ran = -1
         while ran != serial:
-            ran, ok, text = decode(self._replies.recv(65_536)).arguments
+            try:
+                ran, ok, text = decode(self._replies.recv(65_536)).arguments
+            except TimeoutError:
+                raise AssertionError(f"Ardour does not answer; windows: {self.x('wmctrl', '-l')}") from None
         assert ok == 1, text
         return text
 

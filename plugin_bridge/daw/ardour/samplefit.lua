@@ -29,7 +29,7 @@ function factory (params) return function ()
 	local answers = params["state"] .. "/answers/"
 	local name    = "ardour-" .. Session:name ():gsub ("[^%w_-]", "_"):sub (1, 48)
 	local answer  = answers .. name .. ".tsv"
-	local place   = answers .. name .. ".place"
+	local place   = params["state"] .. "/" .. name .. ".place"
 
 	local function fail (cause, remedy) error ({ cause = cause, remedy = remedy or "" }, 0) end
 

@@ -1,0 +1,198 @@
+"""From a press in the real Ardour to a hit at the right sample of the saved session."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from xml.etree import ElementTree
+
+import pytest
+from daw.ardour import PATIENCE_S, SAMPLE_RATE
+from daw.conftest import SONG_START, Studio
+
+TICKS_PER_S = 282_240_000
+"""Ardour 7 saves audio time in these."""
+
+
+@pytest.fixture(autouse=True)
+def _fresh(studio: Studio) -> None:
+    """Before each test: nothing selected or muted, and no hit."""
+    studio.ardour.run("""
+        Editor:set_selection (ArdourUI.SelectionList (), ArdourUI.SelectionOp.Set)
+        Editor:access_action ("Common", "deselect-all")
+        local suggestion = Session:route_by_name ("Suggestion")
+        if not suggestion:isnil () then
+            local playlist = suggestion:to_track ():playlist ()
+            for region in playlist:region_list ():iter () do playlist:remove_region (region) end
+        end""")
+    mute(studio, False)
+
+
+def saved(studio: Studio) -> ElementTree.Element:
+    """The session as Ardour saves it now."""
+    studio.ardour.run('Session:save_state ("")')
+    return ElementTree.parse(studio.ardour.session / "Song.ardour").getroot()
+
+
+def hits(studio: Studio) -> list[tuple[str, int]]:
+    """File name and first sample of each region on the suggestion's track, as saved in the session."""
+    session = saved(studio)
+    files = {source.get("id"): source.get("name") for source in session.iterfind("Sources/Source")}
+    return [
+        (
+            files[region.get("source-0")],
+            int(region.get("length").rpartition("@a")[2]) * SAMPLE_RATE // TICKS_PER_S,
+        )
+        for playlist in session.iterfind("Playlists/Playlist")
+        if playlist.get("name").startswith("Suggestion")
+        for region in playlist.iterfind("Region")
+    ]
+
+
+def answers(studio: Studio) -> list[dict[str, str]]:
+    """The hits of the last answer."""
+    columns, *rows = (studio.state / "answers" / "ardour-Song.tsv").read_text().splitlines()
+    return [dict(zip(columns.split("\t"), row.split("\t"), strict=True)) for row in rows]
+
+
+def press(studio: Studio, what: str) -> None:
+    studio.ardour.press(studio.slots[what])
+
+
+def mute(studio: Studio, muted: bool) -> None:
+    """Mutes all tracks or none, and waits until the engine has heard of it."""
+    studio.ardour.run(f"""
+        for route in Session:get_tracks ():iter () do
+            route:mute_control ():set_value ({int(muted)}, PBD.GroupControlDisposition.NoGroup)
+            while route:muted () ~= {str(muted).lower()} do ARDOUR.LuaAPI.usleep (1000) end
+        end""")
+
+
+def select_track(studio: Studio, name: str) -> None:
+    studio.ardour.run(f"""
+        for _ = 1, 10 do
+            Editor:access_action ("Editor", "select-next-route")
+            for route in Editor:get_selection ().tracks:routelist ():iter () do
+                if route:name () == "{name}" then return end
+            end
+        end
+        error ("cannot select {name}")""")
+
+
+@contextmanager
+def complaint(studio: Studio) -> Iterator[list[str]]:
+    """The title of the message that a press brings up; it is closed at the end."""
+    titles: list[str] = []
+    yield titles
+    until = time.monotonic() + PATIENCE_S
+    while not titles and time.monotonic() < until:
+        windows = [line.split(maxsplit=3) for line in studio.ardour.x("wmctrl", "-l").splitlines()]
+        titles += [window[3] for window in windows if window[3].startswith("Suggest Drums: ")]
+    if titles:
+        studio.ardour.x("wmctrl", "-c", titles[0])
+
+
+def test_a_press_puts_the_best_hit_of_all_types_at_the_start(studio: Studio) -> None:
+    press(studio, "suggest")
+    ((name, first),) = hits(studio)
+    found = answers(studio)
+    assert first == SONG_START
+    assert name == found[0]["name"] + ".wav" or found[0]["path"].endswith(name)
+    assert {hit["type"] for hit in found} == {"kick", "snare", "hihat"}
+
+
+def test_by_key(studio: Studio) -> None:
+    ardour = studio.ardour
+    window = ardour.x("xdotool", "search", "--name", "Song - Ardour").split()[0]
+    ardour.x(
+        "xdotool", "mousemove", "--window", window, "600", "500", "key", "--window", window, "ctrl+alt+d"
+    )
+    assert len(hits(studio)) == 1
+
+
+def test_next_previous_and_numbers_step_through_the_hits_in_one_place(studio: Studio) -> None:
+    press(studio, "suggest")
+    shown = [hits(studio)]
+    for what in ("next", "next", "previous", "5", "1", "previous"):
+        press(studio, what)
+        shown.append(hits(studio))
+    assert all(len(now) == 1 and now[0][1] == SONG_START for now in shown)
+    names = [now[0][0] for now in shown]
+    assert names[1] == names[3] and names[0] == names[5] and len(set(names[:3])) == 3
+    best = answers(studio)
+    in_order = sorted(best, key=lambda hit: int(hit["rank"]))
+    assert names[2] in in_order[2]["path"] and names[4] in in_order[4]["path"]
+    assert names[6] in in_order[-1]["path"], "before the first comes the last"
+
+
+def test_a_selected_drum_track_is_left_out_and_its_type_asked_for(studio: Studio) -> None:
+    select_track(studio, "Old Kick")
+    press(studio, "suggest")
+    assert len(hits(studio)) == 1
+    assert {hit["type"] for hit in answers(studio)} == {"kick"}
+    answer = json.loads((studio.state / "answers" / "ardour-Song.json").read_text())
+    assert answer["query"]["stems"] == 3  # bass, keys left and right
+
+
+def test_a_selected_region_is_the_part(studio: Studio) -> None:
+    studio.ardour.run(f"""
+        local playlist = Session:route_by_name ("Keys"):to_track ():playlist ()
+        local list = ArdourUI.SelectionList ()
+        for region in playlist:region_list ():iter () do
+            if region:position ():samples () == {SONG_START} then
+                playlist:split_region (region, Temporal.timepos_t ({3 * SAMPLE_RATE}))
+            end
+        end
+        for region in playlist:region_list ():iter () do
+            if region:position ():samples () > {SONG_START} then
+                list:push_back (Editor:regionview_from_region (region))
+            end
+        end
+        Editor:set_selection (list, ArdourUI.SelectionOp.Set)""")
+    press(studio, "suggest")
+    assert [first for _, first in hits(studio)] == [3 * SAMPLE_RATE]
+    answer = json.loads((studio.state / "answers" / "ardour-Song.json").read_text())
+    assert answer["query"]["seconds"] == pytest.approx(6.0, abs=0.01)
+
+
+def test_twenty_presses_leave_one_hit_and_no_audio_of_the_bounces(studio: Studio) -> None:
+    for _ in range(20):
+        press(studio, "suggest")
+    ((_, first),) = hits(studio)
+    assert first == SONG_START
+    bounced = list(studio.ardour.session.glob("interchange/*/audiofiles/samplefit*"))
+    assert len(bounced) >= 20 * 4
+    assert max(path.stat().st_size for path in bounced) < 100
+    assert not list((studio.state / "answers").glob("ardour-*-*"))
+    imported = [source.get("name") for source in saved(studio).iterfind("Sources/Source")]
+    assert len([name for name in imported if name.startswith(("Kick", "Snare", "Hat"))]) <= len(set(imported))
+
+
+def test_a_muted_song_is_told(studio: Studio) -> None:
+    mute(studio, True)
+    with complaint(studio) as titles:
+        press(studio, "suggest")
+    assert titles == ["Suggest Drums: no audio track can be heard in this part"]
+    assert hits(studio) == []
+
+
+def test_without_a_daemon_the_message_says_so(studio: Studio) -> None:
+    here = studio.state / "daemon.json"
+    aside = here.rename(here.with_suffix(".aside"))
+    try:
+        with complaint(studio) as titles:
+            press(studio, "suggest")
+    finally:
+        aside.rename(here)
+    assert titles == ["Suggest Drums: samplefit is not running"]
+
+
+def test_a_failure_of_the_daemon_is_shown(studio: Studio) -> None:
+    (studio.state / "answers" / "ardour-Song.tsv").write_text(
+        "fail\tno-samples\tnothing of the types wanted\n"
+    )
+    with complaint(studio) as titles:
+        press(studio, "1")
+    assert titles == ["Suggest Drums: nothing of the types wanted"]

@@ -216,18 +216,21 @@ def write_page(path: Path, name: str, comparisons: Sequence[Comparison], seed: i
     for comparison in comparisons:
         sounds = [_flac(comparison.best), _flac(comparison.random)]
         side = int(rng.integers(2))
+        secret = {
+            "best": "AB"[side],
+            "best_name": comparison.best_name,
+            "random_name": comparison.random_name,
+        }
         entries.append(
             {
                 "type": comparison.type,
                 "song": comparison.song,
                 "a": sounds[side],
                 "b": sounds[1 - side],
-                "best": "AB"[side],
-                "best_name": comparison.best_name,
-                "random_name": comparison.random_name,
+                "secret": base64.b64encode(json.dumps(secret).encode()).decode(),
             }
         )
-    data = base64.b64encode(json.dumps({"id": name, "comparisons": entries}).encode()).decode()
+    data = json.dumps({"id": name, "comparisons": entries}).replace("<", "\\u003c")  # no name ends the script
     write_bytes(path, TEMPLATE.read_text("utf-8").replace("<!--DATA-->", data).encode())
 
 

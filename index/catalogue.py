@@ -140,24 +140,22 @@ class Catalogue:
         Raises:
             Refused: the disk is full or read-only, or the catalogue damaged; the next one may go well.
         """
-        with self._turn:
+        with self._turn, _blaming_the_disk(self.path):
             try:
                 self.db.execute("BEGIN IMMEDIATE")
                 self.db.execute("UPDATE meta SET value = value + 1 WHERE key = 'revision'")
                 before = self.db.total_changes
                 yield self.db
                 self.db.execute("COMMIT" if self.db.total_changes > before else "ROLLBACK")
-            except BaseException as error:
-                if self.db.in_transaction:
+            except BaseException:
+                if self.db.in_transaction:  # SQLite ends it itself when the disk is full
                     self.db.execute("ROLLBACK")
-                if isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF in _NOT_OURS:
-                    raise _damaged(self.path, error) from None
                 raise
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A steady view: all that is read in the block belongs to one revision."""
-        with self._turn:
+        with self._turn, _blaming_the_disk(self.path):
             self.db.execute("BEGIN")
             try:
                 yield self.db
@@ -167,7 +165,7 @@ class Catalogue:
     @contextmanager
     def quietly(self) -> Iterator[sqlite3.Connection]:
         """A transaction on what no snapshot shows: no new revision."""
-        with self._turn:
+        with self._turn, _blaming_the_disk(self.path):
             self.db.execute("BEGIN IMMEDIATE")
             try:
                 yield self.db
@@ -209,13 +207,10 @@ def read_only(state: Path) -> Iterator[sqlite3.Connection]:
     except sqlite3.Error as error:
         raise _damaged(path, error) from None
     try:
-        _check_version(db, path)
-        db.execute("BEGIN")
-        yield db
-    except sqlite3.Error as error:
-        if error.sqlite_errorcode & 0xFF not in _NOT_OURS:
-            raise
-        raise _damaged(path, error) from None
+        with _blaming_the_disk(path):
+            _check_version(db, path)
+            db.execute("BEGIN")
+            yield db
     finally:
         db.close()
 
@@ -298,6 +293,17 @@ _NOT_OURS = frozenset(
     }
 )
 """What the disk does to a catalogue; any other error of SQLite's is a bug of this program."""
+
+
+@contextmanager
+def _blaming_the_disk(path: Path) -> Iterator[None]:
+    """What the disk did becomes an error that the user can mend."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NOT_OURS:
+            raise _damaged(path, error) from None
+        raise
 
 
 def _damaged(path: Path, error: sqlite3.Error) -> Refused:

@@ -85,7 +85,9 @@ class Decoders:
         todo: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         for path in paths:
             todo.put(path)
-        done: queue.Queue[Examined] = queue.Queue(maxsize=32)  # bounds the memory that decoded sounds take
+        done: queue.Queue[Examined | BaseException] = queue.Queue(
+            maxsize=32
+        )  # bounds the memory that decoded sounds take
         stop = threading.Event()
 
         def work(worker: _Worker) -> None:
@@ -94,7 +96,11 @@ class Decoders:
                     path = todo.get_nowait()
                 except queue.Empty:
                     return
-                done.put(worker.examine(path, is_known))
+                try:
+                    done.put(worker.examine(path, is_known))
+                except BaseException as error:  # raised again where somebody waits
+                    done.put(error)
+                    return
 
         threads = [
             threading.Thread(target=work, args=(worker,), daemon=True)
@@ -105,7 +111,10 @@ class Decoders:
         n_left = len(paths)
         try:
             while n_left:
-                yield done.get()
+                one = done.get()
+                if isinstance(one, BaseException):
+                    raise one
+                yield one
                 n_left -= 1
         finally:
             stop.set()

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,16 +84,20 @@ class Library:
             raise Refused(str(state), found=error.strerror or str(error), expected="a state folder") from None
         self._clock = clock
         self._syncing = threading.Lock()
-        self._lock = StateLock(self.state)
-        self._catalogue = Catalogue(self.state)
-        self._decoders = Decoders()
-        self._lookout = Lookout()
-        with self._catalogue.change() as db:
-            self._model = model_id(db, encoder.card.digest)
-            catalogue.set_model_in_use(db, encoder.card.digest)
-        self._keeper = Keeper(self.state, self._catalogue, self._model, encoder.card)
-        self.snapshot = self._keeper.load()
         self._closing = threading.Event()
+        self._lookout = Lookout()
+        with ExitStack() as ends:
+            ends.callback(StateLock(self.state).release)
+            self._catalogue = Catalogue(self.state)
+            ends.callback(self._catalogue.close)
+            self._decoders = Decoders()
+            ends.callback(self._decoders.close)
+            with self._catalogue.change() as db:
+                self._model = model_id(db, encoder.card.digest)
+                catalogue.set_model_in_use(db, encoder.card.digest)
+            self._keeper = Keeper(self.state, self._catalogue, self._model, encoder.card)
+            self.snapshot = self._keeper.load()
+            self._ends = ends.pop_all()
         self._follower = (
             Follower(self._followed, self.sync_parts, self._catalogue.set_watching) if watch else None
         )
@@ -108,14 +113,12 @@ class Library:
     def close(self) -> None:
         """Ends the following and the worker processes and gives the state folder back; a sync under way is cut off."""
         self._closing.set()
-        if self._follower:
-            self._follower.stop()
-        self._keeper.close()
-        with self._syncing:
-            self._catalogue.set_watching("")
-        self._decoders.close()
-        self._catalogue.close()
-        self._lock.release()
+        with self._ends:
+            if self._follower:
+                self._follower.stop()
+            self._keeper.close()
+            with self._syncing:
+                self._catalogue.set_watching("")
 
     def add(self, path: bytes | str, progress: Progress | None = None) -> None:
         """Follows a folder from now on, and returns when its one-shots are searchable.

@@ -6,7 +6,9 @@ import argparse
 import json
 import logging
 import os
+import sys
 import threading
+from dataclasses import replace
 from typing import Any
 
 from encoders.errors import SamplefitError
@@ -23,6 +25,9 @@ from plugin_bridge.server import DEFAULT_PORT, OscServer
 from plugin_bridge.settings import find_model, model_in_use, state_folder
 
 log = logging.getLogger(__name__)
+
+TIDY_EVERY_S = 1.0
+"""Short, because Windows hands over signals only between two waits."""
 
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -62,8 +67,8 @@ def run_serve(arguments: argparse.Namespace) -> None:
     encoder = open_encoder(open_package(model))
     with (
         Library(state, encoder, watch=True) as library,
-        serve_panel(arguments.web, state, library, encoder, version) as (daemon, web),
-        OscServer(daemon, host, port) as server,
+        serve_panel(arguments.web, state, library, encoder, version) as (daemon, web, invitation),
+        OscServer(daemon, host, port, token=os.environ.get(running.TOKEN_VARIABLE)) as server,
     ):
         here = running.Running(
             os.getpid(), host, server.port, *web, os.fspath(model), encoder.device, version
@@ -78,10 +83,15 @@ def run_serve(arguments: argparse.Namespace) -> None:
                 "version": version,
             }
             print(json.dumps(ready), flush=True)
+            if invitation:
+                print(f"panel: {invitation}", file=sys.stderr, flush=True)
             for folder in arguments.folder:
                 threading.Thread(target=_follow, args=(library, absolute(folder)), daemon=True).start()
-            while not stop.wait(1.0):  # Windows hands over signals only between two waits
-                continue
+            while not stop.wait(TIDY_EVERY_S):
+                daemon.tidy()
+                if here.n_noise != server.counters.n_noise:
+                    here = replace(here, n_noise=server.counters.n_noise)
+                    running.announce(state, here)
         finally:
             running.withdraw(state)
 

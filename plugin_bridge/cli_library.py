@@ -140,6 +140,7 @@ def status_document(status: LibraryStatus, model: Path, daemon: running.Running 
         "skipped": status.skipped,
         "revision": status.revision,
         "watching": status.watching,
+        "noise": daemon.n_noise if daemon else 0,
         "folders": [_folder(row) for row in status.folders],
     }
 

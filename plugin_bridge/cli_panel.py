@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import sys
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,14 +49,14 @@ def run_panel(arguments: argparse.Namespace) -> None:
 @contextmanager
 def serve_panel(
     web: str | None, state: Path, library: Library, encoder: Encoder, version: str
-) -> Iterator[tuple[Daemon, tuple[str, int] | tuple[None, None]]]:
+) -> Iterator[tuple[Daemon, tuple[str, int] | tuple[None, None], str | None]]:
     """A daemon and, while the block runs, its panel.
 
     Args:
         web: HOST:PORT; "off" for no panel; None for one at the usual place, if it is installed.
 
     Yields:
-        The daemon, and the panel's host and port; None, None without one.
+        The daemon; the panel's host and port, and its address with a token for one use: None without a panel.
 
     Raises:
         NotFound: a place was given and the extra is missing.
@@ -67,7 +66,7 @@ def serve_panel(
     if missing and web not in (None, "off"):
         raise NotFound("the panel", found=f"no {', '.join(missing)}", remedy=_how_to_get_it())
     if missing or web == "off":
-        yield Daemon(state, library, encoder, version), (None, None)
+        yield Daemon(state, library, encoder, version), (None, None), None
         return
     from plugin_bridge.panel.access import read_key
     from plugin_bridge.panel.panel import Watcher, open_panel
@@ -77,8 +76,7 @@ def serve_panel(
     daemon = Daemon(state, library, encoder, version, on_press=watcher)
     panel = open_panel(state, version, library, encoder, daemon.press, watcher)
     with PanelServer(panel, *(host_and_port(web) if web else ())) as server:
-        print(f"panel: {server.invitation()}", file=sys.stderr, flush=True)
-        yield daemon, (server.host, server.port)
+        yield daemon, (server.host, server.port), server.invitation()
 
 
 def _how_to_get_it() -> str:

@@ -26,13 +26,23 @@ class Client:
 
     Args:
         timeout_s: longest silence that `ask` bears.
+        token: what `ask` gives a daemon that wants one.
 
     Raises:
         OSError: nobody listens there.
     """
 
-    def __init__(self, host: str, port: int, *, timeout_s: float = 30.0, framing: Framing = LENGTH) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        timeout_s: float = 30.0,
+        framing: Framing = LENGTH,
+        token: str | None = None,
+    ) -> None:
         self._framing, self._splitter = framing, framing.splitter()
+        self._credentials = ("token", token) if token else ()
         self._received: Iterator[Message] = iter(())
         self._ids = (f"{os.getpid()}-{n}" for n in itertools.count())
         self._socket = socket.create_connection((host, port), timeout=timeout_s)
@@ -81,7 +91,7 @@ class Client:
         """
         request_id = next(self._ids) if id is None else id
         ends = row_of(address).ends
-        self.send(address, request_id, *arguments)
+        self.send(address, request_id, *arguments, *self._credentials)
         replies: list[Message] = []
         while ends:
             reply = self.receive()

@@ -88,6 +88,10 @@ class Daemon:
         self._on_press(press, found, told)
         return found, told
 
+    def tidy(self) -> None:
+        """Forgets stems that nobody asked about for long; to be called now and then."""
+        self._stems.expire()
+
     def _hold(self, call: Call, reply: Reply) -> int | None:
         return stems.answer(self._stems, call, reply)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from encoders.artefacts import write_bytes
 from encoders.errors import SamplefitError
 from plugin_bridge.client import Client
+
+TOKEN_VARIABLE = "SAMPLEFIT_TOKEN"
+"""What every request must carry, where the daemon listens beyond this machine; read by daemon and shell alike."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,7 @@ class Running:
     Attributes:
         web_host, web_port: where its panel is; None without one.
         model: the folder of its model package.
+        n_noise: packets so far that were no OSC, or not for it.
     """
 
     pid: int
@@ -28,10 +33,12 @@ class Running:
     model: str
     device: str
     version: str
+    n_noise: int = 0
 
     def connected(self) -> Client:
         """A connection to it."""
-        return Client(self.osc_host, self.osc_port)
+        host = "127.0.0.1" if self.osc_host == "0.0.0.0" else self.osc_host
+        return Client(host, self.osc_port, token=os.environ.get(TOKEN_VARIABLE))
 
 
 def announce(state: Path, running: Running) -> None:

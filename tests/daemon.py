@@ -58,11 +58,15 @@ class Daemon:
 
 
 @contextmanager
-def serving(state: Path, *arguments: object) -> Iterator[Daemon]:
+def serving(
+    state: Path, *arguments: object, osc: str = "127.0.0.1:0", **environment: str
+) -> Iterator[Daemon]:
     """A daemon that is ready, and ended at the block's end by SIGTERM, as systemd would."""
-    command = [*COMMAND, "serve", "--osc", "127.0.0.1:0", "--state", str(state), *map(str, arguments)]
+    command = [*COMMAND, "serve", "--osc", osc, "--state", str(state), *map(str, arguments)]
     with (state.parent / f"{state.name}.log").open("a") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=ENVIRONMENT)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env={**ENVIRONMENT, **environment}
+        )
     try:
         line = process.stdout.readline()
         assert line, Path(log.name).read_text()

@@ -177,7 +177,7 @@ def test_status_says_what_runs(daemon):
     status = json.loads(samplefit("status", "--json", state=daemon.state).stdout)
     assert status["one_shots"] == 30 and status["by_type"]["kick"] == 5 and status["device"] == "cpu"
     assert status.keys() == {
-        "version", "model", "device", "one_shots", "by_type", "pending", "skipped", "revision", "watching", "folders",
+        "version", "model", "device", "one_shots", "by_type", "pending", "skipped", "revision", "watching", "noise", "folders",
     }  # fmt: skip
     assert [folder["state"] for folder in status["folders"]] == ["online"]
 
@@ -287,6 +287,7 @@ def test_noise_is_counted_and_harms_nobody(daemon):
         for seed in range(50):
             sock.sendto(np.random.default_rng(seed).bytes(seed * 7 + 1), ("127.0.0.1", daemon.port))
     assert daemon.ask("/samplefit/status")[0].arguments[4] == 30
+    wait_until(lambda: json.loads(samplefit("status", "--json", state=daemon.state).stdout)["noise"] == 50)
 
 
 def test_a_daemon_that_was_killed_starts_again_with_everything(folder, tmp_path):
@@ -316,3 +317,12 @@ def test_the_daemon_ends_in_order(folder, tmp_path):
 def test_a_folder_named_at_the_start_is_followed(folder, tmp_path):
     with serving(tmp_path / "state", "--model", folder / "model", "--folder", folder / "samples") as daemon:
         wait_until(lambda: daemon.ask("/samplefit/status")[0].arguments[4] == 30)
+
+
+def test_beyond_this_machine_only_with_a_token(folder, tmp_path):
+    model = ("--model", folder / "model")
+    with serving(tmp_path / "state", *model, osc="0.0.0.0:0", SAMPLEFIT_TOKEN="sesame") as daemon:
+        with pytest.raises(Failed, match="no valid token") as caught:
+            daemon.ask("/samplefit/status", "token", "x" * 300)  # long: no refusal is longer than its request
+        assert caught.value.code == "refused"
+        assert daemon.ask("/samplefit/status", "token", "sesame")[0].arguments[2] == "test"

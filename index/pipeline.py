@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
 from encoders.audio import FloatArray
+from encoders.errors import SamplefitError, one_line
 from encoders.package import Card
 from encoders.windows import pad
 from index.catalogue import Catalogue
@@ -65,8 +68,7 @@ def examine(
         else:
             encoding.append(examined)
         if encoding and (len(encoding) == BATCH or is_last):
-            windows = np.stack([pad(one.samples) for one in encoding])  # (B, 176400)
-            finished += zip(encoding, encoder.keys(windows), strict=True)
+            finished += _encode(encoder, encoding)
             encoding = []
         if len(finished) >= COMMIT_EVERY or is_last or time.monotonic() - committed_at > COMMIT_EVERY_S:
             with catalogue.change() as db:
@@ -74,3 +76,28 @@ def examine(
                     write_examined(db, model, waiting[one.path].places, one, key)
             finished, committed_at = [], time.monotonic()
         told(n_done, len(waiting))
+
+
+def _encode(encoder: KeyEncoder, batch: list[Examined]) -> list[tuple[Examined, FloatArray | None]]:
+    """Each one-shot with its key (D,), or with the reason why the model has none for it.
+
+    Raises:
+        SamplefitError: the model has no key for any of several.
+    """
+    windows = np.stack([pad(one.samples) for one in batch if one.samples is not None])  # (B, 176400)
+    try:
+        return list(zip(batch, encoder.keys(windows), strict=True))
+    except SamplefitError:
+        if len(batch) == 1:
+            raise
+    found: list[tuple[Examined, FloatArray | None]] = []
+    for one, window in zip(batch, windows, strict=True):
+        try:
+            found.append((one, encoder.keys(window[None])[0]))
+        except SamplefitError as error:
+            text = f"{os.fsdecode(one.path)}: {error.text}"
+            found.append((replace(one, samples=None, code=error.code, text=one_line(text)), None))
+            reason = error
+    if all(key is None for _, key in found):
+        raise reason
+    return found

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from encoders.errors import BadRequest, Busy, NotFound, Refused
+from encoders.errors import BadRequest, Busy, NoModel, NotFound, Refused
 from index.folders import EMPTY_GRACE_S
 from index.library import Library, read_folders, read_skipped, read_status
 from tests.index.conftest import SAMPLE_RATE, StandIn, hit, paths_of, write_hit
@@ -228,6 +228,22 @@ def test_models_are_never_mixed_and_going_back_is_free(opened, drums, encoder):
     assert len(library.snapshot) == 3
     library.sync()
     assert encoder.n_encoded == 3
+
+
+def test_a_sound_that_the_model_has_no_key_for_costs_itself_alone(opened, drums):
+    class Picky(StandIn):
+        def keys(self, windows: np.ndarray) -> np.ndarray:
+            if np.abs(windows).max(axis=1).min() < 0.01:
+                raise NoModel("stand-in: key.onnx", found="norms nan to 1", expected="unit length")
+            return super().keys(windows)
+
+    for seed in range(5):
+        write_hit(drums / f"{seed}.wav", seed)
+    soundfile.write(drums / "quiet.wav", 0.02 * hit(9), SAMPLE_RATE)
+    library = opened(Picky())
+    library.add(str(drums))
+    assert len(library.snapshot) == 5
+    assert [(Path(row.path).name, row.code) for row in library.skipped()] == [("quiet.wav", "no-model")]
 
 
 def test_a_restart_offers_the_same(opened, drums):

@@ -68,7 +68,9 @@ def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     inner = hann.reshape(_ROWS, _COLUMNS).T[:, None] * np.exp(-2j * np.pi * turn)
     inner = np.stack([inner.real, inner.imag], axis=2).reshape(-1, 1, _ROWS)
     wave = np.exp(-2j * np.pi * np.multiply.outer(d, b) / _COLUMNS)  # (64, 64)
-    real = np.stack([wave.real, -wave.imag], axis=2)  # (64, 64, 2): what each b's two parts give to the real part
+    real = np.stack(
+        [wave.real, -wave.imag], axis=2
+    )  # (64, 64, 2): what each b's two parts give to the real part
     imaginary = np.stack([wave.imag, wave.real], axis=2)
     outer = np.concatenate([real, imaginary]).reshape(2 * _COLUMNS, -1)
     k = c[:, None] + _ROWS * d  # (17, 64)

@@ -23,7 +23,7 @@ local factory, action_params, icon, ardour = nil, nil, nil, function () end
 return factory (...)
 """
 _STATEMENT = re.compile(
-    rb"""\s*scripts(?:\[(?P<slot>\d+)\](?:\["[^"]*"\])*)?\s*=\s*   # scripts[7]["a"]["key"] =
+    rb"""\s*scripts(?:\[(?P<slot>\d+)\](?:\["(?:[^"\\]|\\.)*"\])*)?\s*=\s*   # scripts[7]["a"]["key"] =
          (?:\{\s*\}|true|false|nil|-?[\d.]+|"(?:[^"\\]|\\.)*")\s*;?""",
     re.VERBOSE | re.DOTALL,
 )

@@ -37,10 +37,6 @@ _CONFIG = """\
   </EngineStates></AudioMIDISetup></Extra>
 </Ardour>
 """
-_UI_CONFIG = """\
-<?xml version="1.0" encoding="UTF-8"?>
-<Ardour><UI><Option name="action-table-columns" value="3"/></UI></Ardour>
-"""
 _RUNNER = """\
 ardour { ["type"] = "EditorAction", name = "Run", license = "", author = "", description = "" }
 function action_params () return {} end
@@ -81,7 +77,6 @@ class Ardour:
         self.config.mkdir(parents=True)
         (self.config / ".a7").touch()
         (self.config / "config").write_text(_CONFIG)
-        (self.config / "ui_config").write_text(_UI_CONFIG)
 
     def prepare(self, keys: Mapping[str, int]) -> None:
         """Makes the session, with the OSC surface on, and a script that runs Lua for the tests.

@@ -11,10 +11,12 @@ from typing import NoReturn
 from encoders.errors import SamplefitError
 from plugin_bridge import (
     cli_daemon,
+    cli_daw,
     cli_library,
     cli_models,
     cli_panel,
     cli_press,
+    cli_service,
     cli_studies,
     cli_trainer,
 )
@@ -39,7 +41,17 @@ def parser() -> argparse.ArgumentParser:
     top = _Parser(prog="samplefit", description="The drum one-shots in your own library that fit this mix.")
     top.add_argument("--version", action="version", version=f"samplefit {program_version()}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    for module in (cli_press, cli_daemon, cli_panel, cli_library, cli_models, cli_trainer, cli_studies):
+    for module in (
+        cli_press,
+        cli_daemon,
+        cli_panel,
+        cli_library,
+        cli_models,
+        cli_daw,
+        cli_service,
+        cli_trainer,
+        cli_studies,
+    ):
         module.register(commands, common)
     return top
 

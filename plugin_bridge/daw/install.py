@@ -295,11 +295,8 @@ def _ableton_where(machine: Machine) -> list[Path]:
 
 
 def _ableton_files(machine: Machine, folder: Path) -> dict[Path, bytes]:
-    target = folder / "Remote Scripts" / "samplefit"
-    return {
-        target / source.name: _filled(source, machine, repr)
-        for source in sorted((HERE / "ableton").glob("*.py"))
-    }
+    script = _filled(HERE / "ableton" / "samplefit.py", machine, repr)
+    return {folder / "Remote Scripts" / "samplefit" / "__init__.py": script}
 
 
 # Bitwig Studio: a controller script.

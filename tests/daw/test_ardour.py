@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 from daw.ardour import PATIENCE_S, SAMPLE_RATE
-from daw.conftest import SONG_START, Studio
+from daw.studio import SONG_START, Studio
 
 TICKS_PER_S = 282_240_000
 """Ardour 7 saves audio time in these."""

@@ -139,10 +139,10 @@ def test_reaper_inserts_nothing_when_the_menu_is_left(machine: Machine) -> None:
 
 def live_script(machine: Machine, folder: Path) -> ModuleType:
     """The installed Remote Script's module."""
-    for path, data in DAWS["ableton"].files(machine, folder).items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    spec = importlib.util.spec_from_file_location("live_samplefit", path.parent / "samplefit.py")
+    ((path, data),) = DAWS["ableton"].files(machine, folder).items()
+    path.parent.mkdir(parents=True)
+    path.write_bytes(data)
+    spec = importlib.util.spec_from_file_location("live_samplefit", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -202,7 +202,7 @@ def live(machine: Machine, tmp_path: Path) -> SimpleNamespace:
         daemon.bind(("127.0.0.1", 0))
         daemon.settimeout(10)
         module = live_script(machine, tmp_path)
-        surface = module.Samplefit(instance)
+        surface = module.create_instance(instance)
         yield SimpleNamespace(
             surface=surface, song=song, messages=messages, daemon=daemon, machine=machine, module=module
         )

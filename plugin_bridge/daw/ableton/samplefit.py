@@ -1,5 +1,6 @@
-"""The control surface: note 0 of MIDI channel 16 presses, notes 1 to 8 insert a hit, 9 the next, 10 the previous.
+"""Suggest Drums for Ableton Live, a Remote Script: notes of MIDI channel 16 press and insert.
 
+Note 0 presses; notes 1 to 8 insert a hit, 9 the next, 10 the previous.
 A Remote Script hears no audio, so the stems are the sound files of the audio clips that play: as recorded, without
 warping or effects. It stands alone: Live runs it in a Python of its own.
 """
@@ -180,3 +181,8 @@ class Samplefit:
                 return json.load(file)["osc_port"]
         except FileNotFoundError:
             raise ValueError(f"samplefit is not running; {START}") from None
+
+
+def create_instance(c_instance):
+    """What Live calls when the control surface is chosen."""
+    return Samplefit(c_instance)

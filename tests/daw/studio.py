@@ -1,0 +1,97 @@
+"""A studio for tests: real Ardour with our scripts, real daemon with a small library, and a song of three tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from daemon import Daemon, serving
+from daw.ardour import SAMPLE_RATE, Ardour
+from packages import make_package
+
+from plugin_bridge.daw.ardour_scripts import slots
+from plugin_bridge.daw.install import DAWS, Machine, install
+
+SONG_START = SAMPLE_RATE
+"""Where the song's regions begin: not at 0, so that a hit at the wrong place is seen."""
+SONG_S = 8.0
+N_STEMS = 4
+"""The channels of the song's three tracks."""
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What the tests work with: Ardour, the actions' slots by what they do, and the daemon's state folder."""
+
+    ardour: Ardour
+    slots: dict[str, int]
+    state: Path
+
+
+def make_library(folder: Path) -> None:
+    """Six kicks, snares and hats each, decaying sounds of known kinds."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    t = np.arange(11_025) / 44_100
+    for i in range(6):
+        noise = rng.standard_normal(len(t))
+        sounds = {
+            "Kick": np.sin(2 * np.pi * (50 + 10 * i) * t) * np.exp(-12 * t),
+            "Snare": 0.3 * noise * np.exp(-(15 + i) * t),
+            "Hat é": 0.2 * np.diff(noise, append=0) * np.exp(-(40 + i) * t),
+        }
+        for name, samples in sounds.items():
+            soundfile.write(folder / f"{name} {i}.wav", samples.clip(-1, 1), 44_100)
+
+
+@contextmanager
+def small_daemon(folder: Path) -> Iterator[Daemon]:
+    """The daemon as a process, its library indexed, its state in `folder`."""
+    make_library(folder / "one-shots")
+    model = make_package(folder / "model")
+    options = ("--web", "off", "--model", model, "--folder", folder / "one-shots")
+    with serving(folder / "state", *options) as running:
+        running.ask("/samplefit/sync")
+        yield running
+
+
+@contextmanager
+def studio(folder: Path, state: Path | None = None) -> Iterator[Studio]:
+    """Ardour with the song open; with a daemon of its own where no state folder is given."""
+    if state is None:
+        with small_daemon(folder) as running, studio(folder, running.state) as here:
+            yield here
+        return
+    ardour = Ardour(folder)
+    install(DAWS["ardour"], Machine(ardour.home, "linux", {}, state, "samplefit"))
+    origin = str(ardour.config / "scripts" / "samplefit.lua")
+    names = ("suggest", "next", "previous", *(str(number) for number in range(1, 9)))
+    ours = dict(zip(names, slots((ardour.config / "ui_scripts").read_bytes(), origin), strict=True))
+    ardour.prepare({"Primary-Secondary-d": ours["suggest"]})
+    with ardour:
+        _import_song(ardour, folder)
+        yield Studio(ardour, ours, state)
+
+
+def _import_song(ardour: Ardour, folder: Path) -> None:
+    """A mono bass, stereo keys, and a kick that waits to be replaced."""
+    t = np.arange(round(SONG_S * SAMPLE_RATE)) / SAMPLE_RATE
+    song = {
+        "Bass": 0.4 * np.sin(2 * np.pi * 110 * t),
+        "Keys": np.stack([0.2 * np.sin(2 * np.pi * hz * t) for hz in (440, 660)], axis=1),
+        "Old Kick": 0.5 * np.sin(2 * np.pi * 60 * t) * np.exp(-8 * (t % 0.5)),
+    }
+    pushes = ""
+    for name, samples in song.items():
+        soundfile.write(folder / f"{name}.wav", samples, SAMPLE_RATE)
+        pushes += f'files:push_back ("{folder / name}.wav")\n'
+    ardour.run(f"""
+        local files = C.StringVector ()
+        {pushes}
+        Editor:do_import (files, Editing.ImportDistinctFiles, Editing.ImportAsTrack, ARDOUR.SrcQuality.SrcBest,
+            ARDOUR.MidiTrackNameSource.SMFTrackName, ARDOUR.MidiTempoMapDisposition.SMFTempoIgnore,
+            Temporal.timepos_t ({SONG_START}), ARDOUR.PluginInfo (), ARDOUR.Track (), false)""")

@@ -156,7 +156,7 @@ def packed_map(panel: Panel) -> bytes:
     folders = np.full(len(shelf), 255, np.uint8)
     for place, folder in enumerate(panel.library.folders()[:255]):
         prefix = folder.path.rstrip(os.sep) + os.sep
-        folders[[path.startswith(prefix) for path in shelf.paths]] = place
+        folders[np.fromiter((path.startswith(prefix) for path in shelf.paths), np.bool_, len(shelf))] = place
     head = np.array([shelf.revision, len(shelf)], "<u4")
     parts = (head, shelf.places.astype("<f4"), shelf.durations_s.astype("<f4"), shelf.types, folders)
     return b"".join(part.tobytes() for part in parts)

@@ -5,6 +5,8 @@ Source: ITU-R BS.1770-4, mono; the filters for any sample rate after De Man (201
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +19,7 @@ SILENT_LUFS = -120.0
 
 
 def integrated_lufs(samples: FloatArray) -> float:
-    """Gated loudness. Filtered in the frequency domain, hence as if the samples went round and round: as a loop does.
+    """Gated loudness.
 
     Args:
         samples: (T,) float32, mono at 44.1 kHz.
@@ -25,7 +27,12 @@ def integrated_lufs(samples: FloatArray) -> float:
     Returns:
         LUFS; `SILENT_LUFS` where nothing passes the absolute gate. Under .4 s: of the whole, as one block.
     """
-    powers = _block_powers(_weighted(samples))
+    return gated_lufs(weighted(samples))
+
+
+def gated_lufs(samples: FloatArray) -> float:
+    """The same, of (T,) samples that are weighted already."""
+    powers = _block_powers(samples)
     powers = powers[powers > _power(ABSOLUTE_GATE_LUFS)]
     if not len(powers):
         return SILENT_LUFS
@@ -33,14 +40,23 @@ def integrated_lufs(samples: FloatArray) -> float:
     return _lufs(float(powers.mean()))
 
 
-def _weighted(samples: FloatArray) -> FloatArray:
-    """(T,) K-weighted: a shelf for the head, a high pass for the ear."""
+def weighted(samples: FloatArray) -> FloatArray:
+    """(T,) → (T,) K-weighted: a shelf for the head, a high pass for the ear.
+
+    Filtered in the frequency domain, hence as if the samples went round and round: as a loop does.
+    """
     n = len(samples)
-    z = np.exp(-2j * np.pi * np.fft.rfftfreq(n))  # (T // 2 + 1,) one sample of delay
+    return np.fft.irfft(np.fft.rfft(samples) * _response(n), n).astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def _response(n: int) -> NDArray[np.complex64]:
+    """(n // 2 + 1,) what both filters do to each frequency."""
+    z = np.exp(-2j * np.pi * np.fft.rfftfreq(n))  # one sample of delay
     response = np.ones_like(z)
     for b, a in (_shelf(), _high_pass()):
         response *= (b[0] + z * (b[1] + z * b[2])) / (a[0] + z * (a[1] + z * a[2]))
-    return np.fft.irfft(np.fft.rfft(samples) * response, n).astype(np.float32)
+    return response.astype(np.complex64)
 
 
 def _block_powers(samples: FloatArray) -> NDArray[np.float64]:

@@ -21,14 +21,13 @@ from plugin_bridge.panel.endpoint import Ask, answered, route
 from plugin_bridge.panel.kit import choose_kit
 from plugin_bridge.panel.panel import Panel
 from plugin_bridge.panel.presses import Heard
-from plugin_bridge.panel.preview import matched, place, wav
+from plugin_bridge.panel.preview import matched, wav
 from plugin_bridge.panel.rhythm import (
     FASTEST_BPM,
     PATTERNS,
     SLOWEST_BPM,
     USUAL_PATTERN,
     Loop,
-    find_onsets,
     grid,
 )
 from plugin_bridge.panel.sounds import from_attack, outline, read_hit
@@ -136,12 +135,12 @@ def hit_track(heard: Heard, loop: Loop, path: str, pattern: str) -> FloatArray:
     if pattern == "onsets":
         if original is None:
             raise BadRequest("pattern", found="onsets", expected="a press that replaces a track")
-        at = find_onsets(original)
+        at = heard.onsets(loop)
     elif pattern in PATTERNS:
         at = grid(loop, pattern)
     else:
         raise BadRequest("pattern", found=pattern[:40], expected=", ".join((*PATTERNS, "onsets")))
-    return matched(place(hit, at, loop.length), lufs)
+    return matched(hit, at, loop.length, lufs)
 
 
 def describe_hits(panel: Panel, heard: Heard) -> dict[str, Any]:

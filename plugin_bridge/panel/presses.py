@@ -8,15 +8,18 @@ import threading
 from collections import deque
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from encoders.audio import SAMPLE_RATE, FloatArray
 from encoders.errors import NotFound, SamplefitError
 from plugin_bridge.panel.one_shots import Ids, shown
 from plugin_bridge.panel.preview import cut_loop, target_lufs
-from plugin_bridge.panel.rhythm import Beat, Loop, choose_loop, find_beat
+from plugin_bridge.panel.rhythm import Beat, Loop, choose_loop, find_beat, find_onsets
 from plugin_bridge.panel.sounds import outline
 from plugin_bridge.press import Answer, Press, bounce
 
@@ -73,11 +76,18 @@ class Heard:
         beat = self.beat if bpm is None else Beat(bpm, self.beat.first)
         return choose_loop(self.music, Beat(beat.bpm, beat.first + round(shift * beat.period)))
 
+    @lru_cache(maxsize=2)  # noqa: B019  the newest presses, which `Presses` holds anyway
     def loops(self, loop: Loop) -> tuple[FloatArray, FloatArray | None, float]:
         """The loop of the music, that of the track being replaced, and the loudness (LUFS) that its hits take."""
         music = cut_loop(self.music, loop)
         original = None if self.original is None else cut_loop(self.original, loop)
         return music, original, target_lufs(music, original)
+
+    @lru_cache(maxsize=2)  # noqa: B019
+    def onsets(self, loop: Loop) -> NDArray[np.int64]:
+        """(N,) samples of a loop at which the track being replaced sets in; none where there is none."""
+        original = self.loops(loop)[1]
+        return np.zeros(0, np.int64) if original is None else find_onsets(original)
 
     def _title(self) -> str:
         """What the user may know it by: its file, or its id without the number that sets it apart."""

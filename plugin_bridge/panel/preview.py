@@ -9,11 +9,14 @@ import soundfile
 from numpy.typing import NDArray
 
 from encoders.audio import SAMPLE_RATE, FloatArray
-from plugin_bridge.panel.loudness import SILENT_LUFS, integrated_lufs
+from plugin_bridge.panel.loudness import SILENT_LUFS, gated_lufs, integrated_lufs, weighted
 from plugin_bridge.panel.rhythm import Loop
 
 SEAM_S = 0.005
 """Crossfade where the loop closes."""
+
+RINGING = SAMPLE_RATE // 10
+"""Samples in which the weighting's high pass rings out."""
 
 HIT_BELOW_MIX_LU = 7.0
 """Loudness of a hit's track below the mix, where there is no track that it replaces: invented."""
@@ -40,14 +43,19 @@ def place(hit: FloatArray, at: NDArray[np.int64], length: int) -> FloatArray:
     return track
 
 
-def matched(track: FloatArray, lufs: float) -> FloatArray:
-    """The track at a loudness; silence as it is."""
-    peak = float(np.abs(track).max(initial=0))
+def matched(hit: FloatArray, at: NDArray[np.int64], length: int, lufs: float) -> FloatArray:
+    """(length,) float32: a hit at each place, the whole as loud as asked; silence as it is.
+
+    The hit is weighted before it is placed: that is the same, and a hit is far shorter than a loop.
+    """
+    peak = float(np.abs(hit).max(initial=0))
     if peak == 0:
-        return track
-    loud = track / np.float32(peak)
-    gain = 10 ** ((lufs - integrated_lufs(loud)) / 20)
-    return loud * np.float32(gain)
+        return np.zeros(length, np.float32)
+    loud = hit / np.float32(peak)  # so that the absolute gate does not depend on how it was recorded
+    n = 1 << (len(loud) + RINGING).bit_length()
+    ringing = np.pad(loud, (0, n - len(loud)))
+    found = gated_lufs(place(weighted(ringing), at, length))
+    return place(loud * np.float32(10 ** ((lufs - found) / 20)), at, length)
 
 
 def target_lufs(music: FloatArray, original: FloatArray | None) -> float:

@@ -72,7 +72,7 @@ def test_silence_between_does_not_make_it_softer():
 def test_a_hit_comes_out_as_loud_as_it_should(lufs, n):
     loop = Loop(0, 4 * SAMPLE_RATE, 120, 2)
     at = np.linspace(0, loop.length, n, endpoint=False).astype(int)
-    assert integrated_lufs(matched(place(click(), at, loop.length), lufs)) == pytest.approx(lufs, abs=0.05)
+    assert integrated_lufs(matched(click(), at, loop.length, lufs)) == pytest.approx(lufs, abs=0.05)
 
 
 def test_a_hit_takes_the_level_of_the_track_that_it_replaces():

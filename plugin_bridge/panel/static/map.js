@@ -44,10 +44,10 @@ export class LibraryMap {
     const types = new Uint8Array(data, 8 + 12 * n, n);
     const folders = new Uint8Array(data, 8 + 13 * n, n);
     this.points = { revision, n, places, durations, types, folders };
-    this.order = byType(types);
+    this.order = shuffled(n);
     this.lit = [];
     this.drawLegend();
-    this.draw();
+    this.soon();
   }
 
   /** The best hit of each type of the last press. */
@@ -90,27 +90,29 @@ export class LibraryMap {
     return !this.hidden.has(types[i]) && durations[i] <= this.filter.longest && (this.filter.folder === 255 || folders[i] === this.filter.folder);
   }
 
+  /** All points, pixel by pixel: ten times as fast as shapes, and 63,000 have to move with the pointer. */
   draw() {
     if (!this.points || !this.canvas.clientWidth) return;
     const { pen, width, height } = this.fit(this.canvas);
-    const { kx, ky, ox, oy } = this.scale(width, height);
-    const { places, n } = this.points;
-    const size = Math.min(6, (n > 20000 ? 1.6 : n > 3000 ? 2.6 : 4) * Math.sqrt(this.view.zoom));
-    const colours = session.types.map((type) => getComputedStyle(this.root).getPropertyValue(`--${type}`));
-    this.grid = new Map();
-    pen.globalAlpha = n > 20000 ? 0.7 : 0.85;
-    let last = -1;
+    this.scaleNow = { ...this.scale(width, height), width, height };
+    this.grid = null;
+    const { kx, ky, ox, oy } = this.scaleNow;
+    const { places, n, types } = this.points;
+    const ratio = this.canvas.width / width;
+    const radius = ratio * Math.min(4, (n > 20000 ? 0.9 : n > 3000 ? 1.4 : 2.4) * Math.sqrt(this.view.zoom));
+    const image = pen.createImageData(this.canvas.width, this.canvas.height);
+    const pixels = new Uint32Array(image.data.buffer);
+    const dot = disc(radius);
+    const colours = session.types.map((type) => packed(getComputedStyle(this.root).getPropertyValue(`--${type}`)));
+    const edge = Math.ceil(radius);
     for (const i of this.order) {
       if (!this.shows(i)) continue;
-      const px = ox + places[2 * i] * kx;
-      const py = oy + places[2 * i + 1] * ky;
-      if (px < -4 || py < -4 || px > width + 4 || py > height + 4) continue;
-      const code = this.points.types[i];
-      if (code !== last) pen.fillStyle = colours[(last = code)];
-      pen.fillRect(px - size / 2, py - size / 2, size, size);
+      const x = Math.round((ox + places[2 * i] * kx) * ratio);
+      const y = Math.round((oy + places[2 * i + 1] * ky) * ratio);
+      if (x < edge || y < edge || x >= image.width - edge || y >= image.height - edge) continue;
+      for (const [dx, dy] of dot) pixels[(y + dy) * image.width + x + dx] = colours[types[i]];
     }
-    this.scaleNow = { kx, ky, ox, oy, width, height };
-    this.grid = null;
+    pen.putImageData(image, 0, 0);
     this.drawOver();
   }
 
@@ -247,13 +249,33 @@ export class LibraryMap {
   }
 }
 
-/** The numbers of the points, type by type, so that the colour changes seldom. */
-function byType(types) {
-  const counts = new Uint32Array(257);
-  for (const type of types) counts[type + 1] += 1;
-  for (let i = 1; i < 257; i += 1) counts[i] += counts[i - 1];
-  const order = new Uint32Array(types.length);
-  types.forEach((type, i) => (order[counts[type]++] = i));
+/** Steps from the middle of a dot to each of its pixels. */
+function disc(radius) {
+  const steps = [];
+  const reach = Math.ceil(radius);
+  for (let dy = -reach; dy <= reach; dy += 1) {
+    for (let dx = -reach; dx <= reach; dx += 1) if (dx * dx + dy * dy <= radius * radius) steps.push([dx, dy]);
+  }
+  return steps;
+}
+
+/** A colour as a canvas holds it in memory. */
+function packed(colour) {
+  const pen = new OffscreenCanvas(1, 1).getContext("2d");
+  pen.fillStyle = colour;
+  pen.fillRect(0, 0, 1, 1);
+  return new Uint32Array(pen.getImageData(0, 0, 1, 1).data.buffer)[0];
+}
+
+/** The numbers of the points in an order of chance, so that no type hides the others where they overlap. */
+function shuffled(n) {
+  const order = Uint32Array.from({ length: n }, (_, i) => i);
+  let state = 1;
+  for (let i = n - 1; i > 0; i -= 1) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    const j = Math.floor((state / 4294967296) * (i + 1));
+    [order[i], order[j]] = [order[j], order[i]];
+  }
   return order;
 }
 

@@ -1,0 +1,272 @@
+"""What the routes answer: presses, choices, the library and its map, by a real panel over real sockets."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import SAMPLE_RATE, tone
+from panels import serving_panel
+
+from encoders.audio import read_audio
+from encoders.drum_types import SIX, TYPES
+from plugin_bridge.panel.guard import cookie_name
+from plugin_bridge.panel.kit import choose_kit
+from plugin_bridge.panel.loudness import integrated_lufs
+from plugin_bridge.panel.one_shots import make_shelf
+from plugin_bridge.panel.words import describe
+
+
+@pytest.fixture(scope="module")
+def song(sounds):
+    """(T,) bass and chords, and the lead."""
+    bass, chords, lead = (read_audio(sounds / "stems" / f"{name}.wav") for name in ("bass", "chords", "lead"))
+    return bass + chords, lead
+
+
+@pytest.fixture
+def own(sounds, tmp_path):
+    """A panel of this test's own."""
+    with serving_panel(tmp_path / "state", sounds / "model", sounds / "samples") as served:
+        yield served
+
+
+def wave_of(reply):
+    samples, rate = soundfile.read(io.BytesIO(reply.body), dtype="float32")
+    assert rate == SAMPLE_RATE and reply.headers["content-type"] == "audio/wav"
+    return samples
+
+
+def test_a_press_is_shown_with_everything_about_it(served, song):
+    number = served.press(song[0])
+    shown = served.get("/api/presses").json[0]
+    assert shown["press"] == number and len(shown["peaks"]) == 480
+    assert [hit["type"] for hit in shown["hits"]] == [type_ for type_ in SIX for _ in range(5)]
+    assert shown["seconds"] == pytest.approx(len(song[0]) / SAMPLE_RATE, abs=0.001)
+    described = served.get(f"/api/presses/{number}/hits").json
+    assert described.keys() == {hit["id"] for hit in shown["hits"]}
+    assert all(len(one["peaks"]) == 64 for one in described.values())
+    words = [described[hit["id"]]["words"] for hit in shown["hits"]]
+    assert any("bright" in each for each in words) and any("dark" in each for each in words)
+
+
+def test_hits_of_different_levels_are_heard_alike(served, song):
+    number = served.press(song[0], replaced=song[1])
+    target = integrated_lufs(wave_of(served.get(f"/api/presses/{number}/original")))
+    for hit in served.get("/api/presses").json[0]["hits"][::4]:
+        for pattern in ("onsets", "8ths"):
+            reply = served.get(f"/api/presses/{number}/hits/{hit['id']}?pattern={pattern}")
+            assert integrated_lufs(wave_of(reply)) == pytest.approx(target, abs=0.5)
+
+
+def test_the_tempo_can_be_mended(served, song):
+    number = served.press(song[0])
+    loop = served.get(f"/api/presses/{number}/loop").json
+    assert (loop["bpm"], loop["n_bars"], loop["has_original"]) == (112.0, 4, False)
+    half = served.get(f"/api/presses/{number}/loop?bpm=56").json
+    assert half["n_bars"] == 2 and half["length_s"] == pytest.approx(loop["length_s"])
+    late = served.get(f"/api/presses/{number}/loop?shift=1").json
+    assert late["start_s"] == pytest.approx(60 / 112, abs=0.001)
+    for wrong in ("bpm=0", "bpm=x", "bpm=nan", "shift=9"):
+        assert served.get(f"/api/presses/{number}/loop?{wrong}").status == 400
+
+
+def test_what_cannot_be_answered_says_why(served, song):
+    number = served.press(song[0])
+    hit = served.get("/api/presses").json[0]["hits"][0]["id"]
+    for path, status, code in (
+        ("/api/presses/999999/loop", 404, "not-found"),
+        (f"/api/presses/{number}/hits/{'0' * 24}?pattern=8ths", 404, "not-found"),
+        (f"/api/presses/{number}/hits/{hit}?pattern=waltz", 400, "bad-request"),
+        (f"/api/presses/{number}/hits/{hit}?pattern=onsets", 400, "bad-request"),
+        ("/api/library/search?q=a&type=gong", 400, "bad-request"),
+        ("/api/map/0/0", 404, "not-found"),
+    ):
+        reply = served.get(path)
+        assert (reply.status, reply.json["code"]) == (status, code), path
+        assert ":" in reply.json["text"]
+    assert served.post("/api/marks/add", id=hit, what="adore").json["code"] == "bad-request"
+    assert served.post("/api/marks/add", id=7).json["code"] == "bad-request"
+    assert (
+        served.post(f"/api/presses/{number}/again", types=["gong"], locked=[]).json["code"] == "bad-request"
+    )
+
+
+def test_a_locked_hit_is_heard_by_the_next_press(served, song):
+    number = served.press(song[0])
+    hit = served.get("/api/presses").json[0]["hits"][0]
+    locked = [{"id": hit["id"], "pattern": "every beat"}]
+    assert served.post(f"/api/presses/{number}/again", types=["snare"], locked=locked).json == {
+        "pressed": True
+    }
+    again = served.panel.presses.all()[0]
+    assert {one.type for one in again.answer.hits} == {"snare"}
+    added = again.music - song[0]
+    assert integrated_lufs(added) == pytest.approx(integrated_lufs(song[0]) - 7, abs=0.5)
+
+
+def test_files_that_are_dropped_press(served, sounds):
+    names = ("bass", "chords")
+    parts = [
+        b'--x\r\nContent-Disposition: form-data; name="stem"; filename="../%s.wav"\r\n\r\n%s\r\n'
+        % (name.encode(), (sounds / "stems" / f"{name}.wav").read_bytes())
+        for name in names
+    ]
+    body = b"".join(parts) + b'--x\r\nContent-Disposition: form-data; name="preset"\r\n\r\nplain\r\n--x--\r\n'
+    headers = served.headers("POST", "multipart/form-data; boundary=x", len(body))
+    assert served.send("POST", "/api/presses", headers, body).json == {"pressed": True}
+    newest = served.panel.presses.all()[0]
+    assert newest.press.id == "bass, chords"
+    expected = sum(read_audio(sounds / "stems" / f"{name}.wav") for name in names)
+    assert np.abs(newest.music - expected).max() < 1e-6
+
+    noise = b'--x\r\nContent-Disposition: form-data; name="stem"; filename="a.wav"\r\n\r\nnoise\r\n--x--\r\n'
+    headers = served.headers("POST", "multipart/form-data; boundary=x", len(noise))
+    assert served.send("POST", "/api/presses", headers, noise).json["code"] == "unreadable-audio"
+
+
+def test_choices_are_kept_taken_back_and_told_to_every_page(own, sounds, tmp_path, song):
+    own.press(song[0])
+    first, second = (hit["id"] for hit in own.get("/api/presses").json[0]["hits"][:2])
+    own.post("/api/marks/add", id=first, what="like")
+    marks = own.post("/api/marks/add", id=second, what="used").json
+    assert [(mark["id"], mark["what"]) for mark in marks] == [(second, "used"), (first, "like")]
+    marks = own.post("/api/marks/remove", mark=marks[0]["mark"]).json
+    assert [(mark["id"], mark["what"]) for mark in marks] == [(first, "like")]
+    assert own.post("/api/marks/remove", mark=999).status == 404
+
+
+def test_picks_are_copies_that_a_browser_can_hold(own, sounds, song):
+    own.press(song[0])
+    hit = own.get("/api/presses").json[0]["hits"][0]
+    for _ in range(2):
+        picks = own.post("/api/picks/add", id=hit["id"], type="kick").json
+    assert picks["names"] == [f"kick {hit['name']}"]
+    copy = own.panel.picks.folder / picks["names"][0]
+    assert copy.read_bytes() == (sounds / "samples" / "kick" / hit["name"]).read_bytes()
+    assert own.post("/api/picks/remove", name="../catalogue.sqlite3").status == 404
+    assert own.post("/api/picks/remove", name=picks["names"][0]).json["names"] == []
+
+
+def test_the_map_holds_every_one_shot(served):
+    data = served.get("/api/map").body
+    revision, n = np.frombuffer(data, "<u4", 2)
+    assert n == 30 and len(data) == 8 + 14 * n
+    places = np.frombuffer(data, "<f4", 2 * n, 8).reshape(n, 2)
+    types = np.frombuffer(data, np.uint8, n, 8 + 12 * n)
+    assert np.abs(places).max() <= 1 and np.ptp(places, axis=0).min() > 1
+    assert np.bincount(types).tolist() == [5] * 6
+    assert set(np.frombuffer(data, np.uint8, n, 8 + 13 * n)) == {0}
+    one = served.get(f"/api/map/{revision}/7").json
+    assert TYPES[types[7]] == one["type"]
+    sound = wave_of(served.get(f"/api/one-shots/{one['id']}/sound"))
+    assert len(sound) / SAMPLE_RATE == pytest.approx(one["duration_s"], abs=0.001)
+
+
+def test_the_library_is_searched_by_name_and_by_likeness(served):
+    found = served.get("/api/library/search?q=HIHAT%2002").json
+    assert [one["name"] for one in found] == ["hihat_02.wav"]
+    similar = served.get(f"/api/one-shots/{found[0]['id']}/similar").json
+    assert len(similar) == 4 and {one["type"] for one in similar} == {"hihat"}
+    assert found[0]["id"] not in {one["id"] for one in similar}
+    assert len(served.get("/api/library/search?q=&type=tom").json) == 5
+    shortest = served.get("/api/library/search?q=kick&longest_s=0.2").json
+    assert all(one["duration_s"] <= 0.2 for one in shortest)
+    assert served.get("/api/library").json["by_type"]["kick"] == 5
+    assert served.get("/api/library/copies").json["n"] == 0
+
+
+def test_a_folder_is_added_and_removed_with_its_progress_told(own, tmp_path):
+    more = tmp_path / "more"
+    more.mkdir()
+    soundfile.write(more / "Clap.wav", tone(0.2, 900), SAMPLE_RATE)
+    connection = http.client.HTTPConnection(own.server.host, own.server.port, timeout=60)
+    connection.request(
+        "GET", "/api/events", headers={"Cookie": f"{cookie_name(own.server.port)}={own.cookie}"}
+    )
+    events = connection.getresponse()
+    assert next_event(events) == ("hello", {"run": own.panel.run})
+    assert own.post("/api/library/folders/add", path=str(more)).status == 200
+    told = until_ended(events)
+    assert told[0]["what"] == "Indexing more" and told[-1]["failure"] is None
+    assert own.get("/api/library").json["by_type"]["clap"] == 1
+    own.post("/api/library/folders/remove", path=str(more))
+    until_ended(events)
+    assert own.get("/api/library").json["by_type"]["clap"] == 0
+    own.post("/api/library/folders/remove", path=str(more))
+    assert "not a folder of this library" in until_ended(events)[-1]["failure"]
+    assert own.post("/api/library/folders/add", path=str(tmp_path / "none")).status == 404
+    connection.close()
+
+
+def next_event(stream):
+    """(name, data) of the next server-sent event."""
+    name = None
+    while True:
+        line = stream.readline().decode().rstrip("\n")
+        if line.startswith("event: "):
+            name = line[7:]
+        elif line.startswith("data: "):
+            return name, json.loads(line[6:])
+
+
+def until_ended(stream):
+    told = []
+    while not told or not told[-1].get("ended"):
+        name, data = next_event(stream)
+        told += [data] if name == "errand" else []
+    return told
+
+
+def test_a_kit_is_of_one_production_where_scores_allow():
+    """Two productions, each with a hit of three types; the second is liked a little less by each type alone."""
+    rng = np.random.default_rng(3)
+    types = {t: rng.standard_normal(32) for t in ("kick", "snare", "hihat")}
+    productions = rng.standard_normal((4, 32))
+    keys = {t: unit(mean + 0.5 * productions).astype(np.float32) for t, mean in types.items()}
+    scores = {t: np.array([0.50, 0.49, 0.2, 0.2], np.float32) for t in types}
+    scores["snare"] = np.array([0.2, 0.50, 0.1, 0.1], np.float32)
+    assert choose_kit(scores, keys) == {"kick": 1, "snare": 1, "hihat": 1}
+    assert choose_kit(scores, keys, together=0.0) == {"kick": 0, "snare": 1, "hihat": 0}
+    assert choose_kit({"kick": scores["kick"]}, {"kick": keys["kick"]}) == {"kick": 0}
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_a_kit_of_a_press_has_one_of_each_type(served, song):
+    number = served.press(song[0])
+    hits = {hit["id"]: hit["type"] for hit in served.get("/api/presses").json[0]["hits"]}
+    kit = served.get(f"/api/presses/{number}/kit").json
+    assert {hits[one] for one in kit.values()} == set(SIX) == set(kit)
+
+
+def test_words_tell_hits_apart():
+    bright, dark = tone(0.3, 8000), tone(0.3, 80)
+    long = np.concatenate([tone(0.3, 800), tone(1.5, 800)])
+    sounds = {"bright": ("kick", bright), "dark": ("kick", dark), "long": ("kick", long)}
+    words = describe(sounds)
+    assert "bright" in words["bright"] and "dark" in words["dark"] and "long" in words["long"]
+    assert describe({"alone": ("kick", bright)}) == {"alone": []}
+
+
+def test_a_shelf_holds_what_the_snapshot_offers(served):
+    snapshot = served.panel.library.snapshot
+    shelf = make_shelf(snapshot)
+    assert len(shelf) == len(snapshot) == 30
+    for number in (0, 13, 29):
+        assert f"/{TYPES[shelf.types[number]]}/" in shelf.paths[number]
+        assert shelf.numbers[shelf.paths[number]] == number
+
+
+def test_models_and_presets_say_what_they_are(served):
+    models = served.get("/api/models").json
+    assert [model["name"] for model in models["models"] if model["serving"]] == ["test"]
+    presets = {preset["name"]: preset for preset in served.get("/api/presets").json}
+    assert presets["plain"]["settings"]["diversity"] == 0
+    assert served.post("/api/models/use", name="none").json["code"] == "no-model"

@@ -55,7 +55,7 @@ def main() -> None:
             "first_scan": first_scan(Path(place) / "first", encoder, options.n_first),
             "large": large(Path(place) / "large", encoder, options.n_keys, options.rounds),
         }
-    write("sync", result, about)
+        write("sync", result, about)
 
 
 def first_scan(place: Path, encoder: Encoder, n: int) -> dict[str, float]:

@@ -86,6 +86,7 @@ class Library:
         self._syncing = threading.Lock()
         self._closing = threading.Event()
         self._lookout = Lookout()
+        self._settled_at = -1  # the revision at which nothing waited
         with ExitStack() as ends:
             ends.callback(StateLock(self.state).release)
             self._catalogue = Catalogue(self.state)
@@ -315,6 +316,9 @@ class Library:
         Returns:
             The paths left waiting because they changed less than `hold_still_s` ago.
         """
+        with self._catalogue.reading() as db:
+            if revision_of(db) == self._settled_at:
+                return ()
         published_at = time.monotonic()
 
         def told(done: int, total: int) -> None:
@@ -337,6 +341,8 @@ class Library:
             old = {path: job for path, job in waiting.items() if path not in young}
             if not old:
                 guess_types(self._catalogue, self._model, self.encoder.card.dim)
+                with self._catalogue.reading() as db:
+                    self._settled_at = -1 if young else revision_of(db)
                 return tuple(sorted(young))
             tried |= old.keys()
             examine(self._catalogue, self._decoders, self.encoder, self._model, old, told)

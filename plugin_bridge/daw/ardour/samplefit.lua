@@ -16,7 +16,7 @@ end
 
 function factory (params) return function ()
 	local TRACK   = "Suggestion"  -- rename the track to keep its hit: the next press makes a new one
-	local WAIT_S  = 5             -- Ardour's windows stand still meanwhile
+	local WAIT_S  = 8             -- Ardour's windows stand still meanwhile
 	local POLL_US = 5000
 	local N_HITS  = 8             -- of each type
 	local START   = "Start it with: samplefit serve\nTo have it start at login: samplefit service install"

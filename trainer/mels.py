@@ -280,7 +280,7 @@ def _treat(views: list[Tensor], treatment: Treatment, rng: torch.Generator) -> l
 
     treated = torch.rand(n, 1, 1, generator=rng, device=device) < treatment.probability
     banded = torch.rand(n, 1, generator=rng, device=device) < treatment.cut
-    edge = 0.55 + 0.45 * torch.rand(n, 1, generator=rng, device=device)  # of the mel axis: 4.5 kHz and up
+    edge = 0.45 + 0.55 * torch.rand(n, 1, generator=rng, device=device)  # of the mel axis: 2.3 kHz and up
     room_s = treatment.room_s * torch.rand(n, 1, generator=rng, device=device)
     results = []
     draws = zip(views, normal(len(basis)), normal(2), normal(1), normal(1), normal(1), strict=True)

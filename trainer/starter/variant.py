@@ -15,6 +15,7 @@ from encoders.audio import SAMPLE_RATE, SILENCE_DBFS, FloatArray
 from encoders.drum_types import SIX
 from trainer.starter import arrange
 from trainer.starter.drums import play_kit
+from trainer.starter.finish import draw_finish, finish
 from trainer.starter.grooves import read_groove
 from trainer.starter.kits import HELD_OUT_SOUNDFONT, HELD_OUT_SOURCES, Kit, cell_of_song, choose, side
 from trainer.starter.lmms import read_lmms
@@ -25,7 +26,7 @@ from trainer.starter.production import draw_production, produce
 from trainer.starter.score import Excerpt, Score, Unusable, excerpt
 from trainer.starter.synth import DRUM_BANK, Channel, play
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +102,13 @@ def _module_take(song: Song, rng: np.random.Generator) -> Take:
     _check(take.stems, take.kinds)
     peak = float(np.abs(sum(take.stems.values())).max())
     stems = {name: audio * np.float32(min(1.0, 0.97 / peak)) for name, audio in take.stems.items()}
-    detail = {"start_s": take.start_s, "length_s": take.length_s, "soundfont": None, "production": None}
+    detail = {
+        "start_s": take.start_s,
+        "length_s": take.length_s,
+        "soundfont": None,
+        "production": None,
+        "finish": None,
+    }
     return Take(stems, take.kinds, "electronic", (song.name,), LICENCES[song.source], detail)
 
 
@@ -126,6 +133,8 @@ def _score_take(
     _check(stems, kinds)
     production = draw_production(rng, origin)
     done = produce(stems, {name: kinds.get(name) for name in stems}, production, rng)
+    tone = draw_finish(generator(seed, song.source, song.name, variant, "finish"))
+    done = finish(done, tone)
     done = {name: audio for name, audio in done.items() if np.abs(audio).max() > 10 ** (SILENCE_DBFS / 20)}
     _check(done, kinds)
     licences = ", ".join(dict.fromkeys(one.licence for one in kit if one.name in names))
@@ -134,6 +143,7 @@ def _score_take(
         "length_s": played.length_s,
         "soundfont": soundfont.name,
         "production": asdict(production),
+        "finish": asdict(tone),
     }
     return Take(done, kinds, origin, names, f"{LICENCES[song.source]}; kit {licences}", detail)
 

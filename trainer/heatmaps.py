@@ -49,7 +49,7 @@ def draw_pair(pair: Pair) -> bytes:
         axes.text(
             column,
             row,
-            f"{r[row, column]:.1f}".replace("0.", "."),
+            f"{round(r[row, column], 1) + 0.0:.1f}".replace("0.", "."),
             ha="center",
             va="center",
             fontsize=10 if marked else 8,

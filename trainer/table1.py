@@ -183,7 +183,7 @@ def _ordering(
             lows.append(low)
             reversals += [f"{better} and {worse}"] if high < 0 else []
     verdict = (
-        "held" if min(lows) > 0 else f"reversed for {', '.join(reversals)}" if reversals else "not decided"
+        "held" if min(lows) > 0 else f"reversed for {', '.join(dict.fromkeys(reversals))}" if reversals else "not decided"
     )
     return _with_songs(verdict, groups), "".join(lines)
 

@@ -82,7 +82,7 @@ class Served:
     def get(self, path: str) -> Answered:
         return self.send("GET", path, self.headers())
 
-    def post(self, path: str, **body: Any) -> Answered:
+    def post(self, path: str, /, **body: Any) -> Answered:
         data = json.dumps(body).encode()
         return self.send("POST", path, self.headers("POST", n=len(data)), data)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+from contextlib import closing, contextmanager
 
 import numpy as np
 import pytest
@@ -184,23 +185,37 @@ def test_a_folder_is_added_and_removed_with_its_progress_told(own, tmp_path):
     more = tmp_path / "more"
     more.mkdir()
     soundfile.write(more / "Clap.wav", tone(0.2, 900), SAMPLE_RATE)
-    connection = http.client.HTTPConnection(own.server.host, own.server.port, timeout=60)
-    connection.request(
-        "GET", "/api/events", headers={"Cookie": f"{cookie_name(own.server.port)}={own.cookie}"}
-    )
-    events = connection.getresponse()
-    assert next_event(events) == ("hello", {"run": own.panel.run})
-    assert own.post("/api/library/folders/add", path=str(more)).status == 200
-    told = until_ended(events)
-    assert told[0]["what"] == "Indexing more" and told[-1]["failure"] is None
-    assert own.get("/api/library").json["by_type"]["clap"] == 1
-    own.post("/api/library/folders/remove", path=str(more))
-    until_ended(events)
-    assert own.get("/api/library").json["by_type"]["clap"] == 0
-    own.post("/api/library/folders/remove", path=str(more))
-    assert "not a folder of this library" in until_ended(events)[-1]["failure"]
+    with events_of(own) as events:
+        assert next_event(events) == ("hello", {"run": own.panel.run})
+        assert own.post("/api/library/folders/add", path=str(more)).status == 200
+        told = until_ended(events)
+        assert told[0]["what"] == "Indexing more" and told[-1]["failure"] is None
+        assert own.get("/api/library").json["by_type"]["clap"] == 1
+        own.post("/api/library/folders/remove", path=str(more))
+        until_ended(events)
+        assert own.get("/api/library").json["by_type"]["clap"] == 0
+        own.post("/api/library/folders/remove", path=str(more))
+        assert "not a folder of this library" in until_ended(events)[-1]["failure"]
     assert own.post("/api/library/folders/add", path=str(tmp_path / "none")).status == 404
-    connection.close()
+
+
+def test_a_press_is_told_to_every_page_that_is_open(own, song):
+    with events_of(own) as one, events_of(own) as other:
+        assert next_event(one)[0] == next_event(other)[0] == "hello"
+        number = own.press(song[0])
+        assert next_event(one) == next_event(other) == ("press", own.get("/api/presses").json[0])
+    assert own.panel.presses.get(number).music is not None
+
+
+@contextmanager
+def events_of(served):
+    """The stream of server-sent events, as a page holds it open."""
+    connection = http.client.HTTPConnection(served.server.host, served.server.port, timeout=60)
+    with closing(connection):
+        cookie = f"{cookie_name(served.server.port)}={served.cookie}"
+        connection.request("GET", "/api/events", headers={"Cookie": cookie})
+        with closing(connection.getresponse()) as stream:
+            yield stream
 
 
 def next_event(stream):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from encoders.audio import mix
+from encoders.audio import FloatArray, mix
 from encoders.errors import SamplefitError
 from encoders.session import Encoder
 from index.library import Library
@@ -56,6 +57,7 @@ class Daemon:
             on_press,
         )
         self._stems = stems.StemStore()
+        self._queries: deque[FloatArray] = deque(maxlen=100)
         self._handlers = MappingProxyType(
             {
                 addresses.SUGGEST_FILE: self._suggest_file,
@@ -85,12 +87,15 @@ class Daemon:
         engine = Engine(self._encoder, self._library.snapshot)
         found = answer(press, engine, self._clock)
         told = document(found, engine, 1000 * (self._clock() - began))
+        self._queries.append(found.query)
         self._on_press(press, found, told)
         return found, told
 
     def tidy(self) -> None:
-        """Forgets stems that nobody asked about for long; to be called now and then."""
+        """What no press should wait for: lets the library learn the queries, forgets idle stems. Called now and then."""
         self._stems.expire()
+        while self._queries:
+            self._library.remember(self._queries.popleft())
 
     def _hold(self, call: Call, reply: Reply) -> int | None:
         return stems.answer(self._stems, call, reply)

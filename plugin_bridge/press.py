@@ -78,6 +78,7 @@ class Answer:
     Attributes:
         n_windows, seconds: what of the bounce was heard.
         bounce: (T,) float32, that part of it.
+        query: (D,) float32, unit norm, its encoding.
     """
 
     id: int | str
@@ -87,6 +88,7 @@ class Answer:
     seconds: float
     timings: Timings
     bounce: FloatArray
+    query: FloatArray
 
 
 def answer(press: Press, engine: Engine, clock: Callable[[], float] = time.perf_counter) -> Answer:
@@ -106,7 +108,8 @@ def answer(press: Press, engine: Engine, clock: Callable[[], float] = time.perf_
     hits = search(engine.snapshot, query, press.want)
     found = clock()
     timings = Timings(*(1000 * (b - a) for a, b in ((began, loaded), (loaded, encoded), (encoded, found))))
-    return Answer(press.id, hits, len(press.stems), len(windows), len(audio) / SAMPLE_RATE, timings, audio)
+    seconds = len(audio) / SAMPLE_RATE
+    return Answer(press.id, hits, len(press.stems), len(windows), seconds, timings, audio, query)
 
 
 def bounce(press: Press) -> FloatArray:

@@ -71,7 +71,7 @@ def ablate(
         The table as Markdown, which also stands in OUT/table.md, with the numbers in OUT/table.json.
 
     Raises:
-        BadRequest: an unknown row, or a folder in which other settings or another corpus were at work.
+        BadRequest: an unknown row, no test songs, or a folder in which other settings or another corpus were at work.
     """
     chosen = variants(base)
     for name in rows:
@@ -79,6 +79,7 @@ def ablate(
             raise BadRequest(f"row {name}", found="no such row", expected=", ".join(chosen))
     chosen = {name: settings for name, settings in chosen.items() if name in (rows or chosen)}
     corpus = Corpus.open(corpus_dir)
+    set_trial(corpus, "test", 1)  # a corpus without test songs is refused now, not after hours
     same = _same_as(chosen)
     out.mkdir(parents=True, exist_ok=True)
     results: dict[str, Result] = {}

@@ -58,7 +58,7 @@ class PanelServer:
             ws="none",
             lifespan="off",
             log_config=None,
-            log_level="warning",
+            log_level="error",
             access_log=False,  # addresses carry the token
             proxy_headers=False,
             server_header=False,

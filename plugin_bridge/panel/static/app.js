@@ -12,7 +12,10 @@ let shown = "suggest";
 
 function go(name) {
   shown = name;
-  for (const tab of $$(".tab")) set(tab, { "aria-current": tab.dataset.page === name ? "page" : null });
+  /* What the daemon follows on the disk by itself, no event tells of. */
+setInterval(() => !document.hidden && $("#status").dataset.state === "live" && choices.guarded(showLibrary), 15000);
+
+for (const tab of $$(".tab")) set(tab, { "aria-current": tab.dataset.page === name ? "page" : null });
   for (const page of Object.keys(PAGES)) $(`#page-${page}`).hidden = page !== name;
   if (name !== "suggest") choices.guarded(PAGES[name].load);
   location.hash = name;

@@ -142,7 +142,7 @@ function factory (params) return function ()
 	end
 
 	-- Ardour lets no script remove a source, so the files of a bounce are cut to their headers and reopened: they
-	-- take no room, and Session > Clean-up > Delete Unused Sources takes the empty entries too.
+	-- take no room, and Session > Clean-up > Clean-up Unused Sources takes the empty entries too.
 	local function empty (regions)
 		local buffer = ARDOUR.DSP.DspShm (1)
 		for _, region in ipairs (regions) do

@@ -1,4 +1,4 @@
-"""Commands that ask what a model learned: ablate, analyse, study. They need the `train` extra, as cli_trainer's do."""
+"""Commands that ask what a model learned: ablate, analyse, study; they need the `train` extra, too."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     add_json(command)
     command.set_defaults(run=needs_trainer(run_analyse))
 
-    text = "trains and measures the nine rows of the paper's Table 1, each at the same budget; interrupted, it goes on"
+    text = "trains and measures the nine rows of the paper's Table 1 at one budget; interrupted, it goes on"
     command = commands.add_parser("ablate", parents=[common], help=text, description=text)
     add_source(command)
     command.add_argument(
@@ -67,7 +67,9 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     study = commands.add_parser("study", help="a blind listening test").add_subparsers(
         dest="subcommand", required=True, metavar="build|report"
     )
-    text = "pages of twelve blind comparisons: a drum replaced by one of the model's best samples, and by a random one"
+    text = (
+        "pages of twelve blind comparisons: a drum replaced by one of the model's best samples, or at random"
+    )
     command = study.add_parser("build", parents=[common], help=text, description=text)
     add_source(command)
     _add_model(command)
@@ -183,9 +185,7 @@ def run_study_build(arguments: argparse.Namespace) -> None:
         with progress(f"session {number}", "comparisons") as shown:
             comparisons = build_session(corpus, split, keys, encoder, seed, shown)
         if len(comparisons) < N_COMPARISONS:
-            say(
-                f"session {number}: {len(comparisons)} of {N_COMPARISONS} comparisons; the corpus gives no more"
-            )
+            say(f"session {number}: {len(comparisons)} of {N_COMPARISONS} comparisons; there are no more")
         path = out / f"session-{number:02}.html"
         write_page(path, f"{encoder.card.name}-{encoder.card.digest[:8]}-{seed:04}", comparisons, seed)
         print(path)

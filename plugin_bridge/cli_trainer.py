@@ -1,4 +1,4 @@
-"""Commands of the trainer: corpus, train, export, evaluate. It needs torch, so it is imported when one of them runs."""
+"""Commands of the trainer: corpus, train, export, evaluate. It needs torch, so it is imported when they run."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ SOUNDFONTS = tuple(
     Path("/usr/share/sounds", name)
     for name in ("sf2/FluidR3_GM.sf2", "sf3/MuseScore_General_Full.sf3", "sf2/TimGM6mb.sf2")
 )
-"""Where Debian's packages mma, fluid-soundfont-gm, musescore-general-soundfont-lossless and timgm6mb-soundfont put
-their files."""
+"""Where Debian's packages mma, fluid-soundfont-gm, musescore-general-soundfont-lossless and timgm6mb-soundfont
+put their files."""
 
 LICENCE = "unstated: whoever trained it decides, and the stems' licences bind"
 
@@ -82,7 +82,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     add_json(command)
     command.set_defaults(run=needs_trainer(run_starter))
 
-    text = "trains a model on stems, or retrains the one in use on yours (--preset finetune); interrupted, it goes on"
+    text = "retrains the model in use on your stems, or trains one by another preset; interrupted, it goes on"
     command = commands.add_parser("train", parents=[common], help=text, description=text)
     add_source(command)
     command.add_argument(
@@ -142,8 +142,8 @@ def needs_trainer(run: Run) -> Run:
                 "the trainer",
                 found=f"no {', '.join(missing)}",
                 expected="the `train` extra",
-                remedy="add it where samplefit is installed: pip install 'samplefit[train]' (pipx: pipx install --force "
-                "'samplefit[train]')",
+                remedy="add it where samplefit is installed: pip install 'samplefit[train]' "
+                "(pipx: pipx install --force 'samplefit[train]')",
             )
         return run(arguments)
 
@@ -267,8 +267,8 @@ def run_starter(arguments: argparse.Namespace) -> None:
     for name, reason in report.dropped:
         say(f"{name}: {reason}")
     print(
-        f"{report.n_variants} arrangements of {report.n_songs} songs, {report.n_stems} stems, {report.n_kits} kits, "
-        f"{report.hours:.1f} h of stems"
+        f"{report.n_variants} arrangements of {report.n_songs} songs, {report.n_stems} stems, "
+        f"{report.n_kits} kits, {report.hours:.1f} h of stems"
     )
 
 
@@ -369,7 +369,7 @@ def _print_figures(figures: dict[str, Any]) -> None:
     for mode in (full, sparse):
         likelihoods = (mode["query_likelihood"], mode["key_likelihood"])
         print(
-            f"{'full' if mode is full else 'sparse':6} loss {mode['loss']:.3f}, electronic/acoustic likelihood of "
+            f"{'full' if mode is full else 'sparse':6} loss {mode['loss']:.3f}, likelihood of origin by "
             + " and ".join(
                 f"{side} {'null' if value is None else f'{value:.3f}'}"
                 for side, value in zip(("queries", "keys"), likelihoods, strict=True)

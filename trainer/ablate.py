@@ -1,4 +1,4 @@
-"""Table 1: every variant of the paper trained alike, measured alike, and what may be said of the differences."""
+"""Table 1: every variant of the paper trained alike and measured alike."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Report = Callable[[str], None]
 
 
 def variants(base: Settings) -> dict[str, Settings]:
-    """For each row of the table its settings: the base, with the one difference that the row makes to samplematch."""
+    """Each row's settings: the base, with the one difference that the row makes to samplematch."""
     paper = _flat(load("samplematch"))
     found = {}
     for row in TABLE:
@@ -60,10 +60,10 @@ def ablate(
     n_queries: int = 50,
     report: Report,
 ) -> str:
-    """Trains and measures the rows of Table 1, each at the same budget; what was done before is taken up again.
+    """Trains and measures the rows of Table 1 at one budget; what was done before is taken up again.
 
     Args:
-        base: what all rows have in common, as "samplematch" or a smaller one; `run.steps` is the budget in steps.
+        base: what all rows share, "samplematch" or a smaller one; `run.steps` is the budget in steps.
         rows: presets; none means all nine.
         minutes: the budget in minutes, in place of steps; time spent before an interruption counts.
 
@@ -71,7 +71,7 @@ def ablate(
         The table as Markdown, which also stands in OUT/table.md, with the numbers in OUT/table.json.
 
     Raises:
-        BadRequest: an unknown row, no test songs, or a folder in which other settings or another corpus were at work.
+        BadRequest: an unknown row, no test songs, or a folder of other settings or of another corpus.
     """
     chosen = variants(base)
     for name in rows:
@@ -124,7 +124,7 @@ def _row(
 
 
 def spent_min(run: Path, settings: Settings) -> float:
-    """Minutes that a run has trained, by the pace of its metrics: an interruption loses no more than its last steps."""
+    """Minutes that a run has trained, by the pace of its metrics, which a kill leaves behind."""
     path = run / "metrics.jsonl"
     if not path.is_file():
         return 0.0

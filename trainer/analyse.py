@@ -1,7 +1,7 @@
-"""What goes with what: correlations of how drums sound that lie close in the learned space (Lattner 2022, section 6.3).
+"""What goes with what: how drums sound that lie close in the learned space (Lattner 2022, section 6.3).
 
-Keys of all types are clustered; a cluster holds what the model takes to fit the same mixes. Each feature's mean over a
-cluster's snares is then one observation of it, and it is correlated over clusters with those of the crashes.
+Keys of all types are clustered; a cluster holds what the model takes to fit the same mixes. Each feature's mean
+over a cluster's snares is then one observation of it, to be correlated over clusters with those of the crashes.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Pair:
         n_clusters: those that hold both.
         r: (F, F) Pearson, a row a feature of the first type; NaN where one of them does not vary.
         p: (F, F) its two-sided probability if there were none.
-        q: (F, F) p after Benjamini and Hochberg over all cells of all pairs: expected share of false findings among
-            those at least as clear.
+        q: (F, F) p after Benjamini and Hochberg over all cells of all pairs: expected share of false findings
+            among those at least as clear.
         held: (F, F) share of the other clusterings in which r has the same sign and p < .05.
     """
 
@@ -255,7 +255,7 @@ def _means(
     n_clusters: int,
     seed: int,
 ) -> dict[str, FloatArray64]:
-    """For each type the means of its features in each cluster: (K, F), NaN where the cluster has none of it."""
+    """For each type the means of its features by cluster: (K, F), NaN where a cluster has none of it."""
     cluster = KMeans(n_clusters, n_init=4, random_state=seed).fit_predict(keys)  # (N,)
     tables = {}
     for name in present:
@@ -269,7 +269,7 @@ def _means(
 
 
 def _pearson(a: FloatArray64, b: FloatArray64) -> tuple[FloatArray64, FloatArray64, int]:
-    """Correlations over the clusters that hold both types: (F, F) r, (F, F) p, and the number of these clusters."""
+    """Correlations over the clusters that hold both types: (F, F) r, (F, F) p, and how many clusters do."""
     rows = np.isfinite(a[:, 0]) & np.isfinite(b[:, 0])
     n = int(rows.sum())
     if n < 3:
@@ -297,8 +297,9 @@ ADJECTIVES = dict(
     zip(
         COLUMNS,
         (
-            "boomy", "bright", "deep", "hard", "rough", "warm", "loud", "sharp", "slow to rise", "high in its spectral centroid",
-            "broad in its spectrum", "rich in spectral contrast", "noisy", "high in its spectral rolloff", "electronic",
+            "boomy", "bright", "deep", "hard", "rough", "warm", "loud", "sharp", "slow to rise",
+            "high in its spectral centroid", "broad in its spectrum", "rich in spectral contrast", "noisy",
+            "high in its spectral rolloff", "electronic",
         ),
         strict=True,
     )
@@ -306,7 +307,7 @@ ADJECTIVES = dict(
 
 
 def findings(pairs: Sequence[Pair]) -> tuple[Finding, ...]:
-    """The correlations that survive: q below .05, and the same in at least 9 of 10 clusterings; the clearest first."""
+    """The correlations with q below .05 that are the same in at least 9 of 10 clusterings; the clearest first."""
     found = []
     for pair in pairs:
         clear = (pair.q < LEVEL) & (pair.held >= 8 / 9 - 1e-9)
@@ -323,8 +324,8 @@ def _sentence(pair: Pair, names: tuple[str, str], r: float, p: float, q: float) 
     word = "seldom" if r < 0 else "often"
     (a, b), (first, second) = pair.types, (ADJECTIVES[name] for name in names)
     return (
-        f"Where the {a} is {first}, the {b} is {word} {second}: r = {r:.2f}, {pair.n_clusters} clusters, p = {p:.1g}, "
-        f"q = {q:.1g}."
+        f"Where the {a} is {first}, the {b} is {word} {second}: "
+        f"r = {r:.2f}, {pair.n_clusters} clusters, p = {p:.1g}, q = {q:.1g}."
     )
 
 

@@ -1,8 +1,8 @@
-"""How a one-shot sounds, in numbers: eight perceptual features, six spectral ones (Lattner 2022, section 6.3).
+"""How a one-shot sounds: eight perceptual features, six spectral ones (Lattner 2022, section 6.3).
 
-The perceptual ones follow the timbral models of the Audio Commons project (Pearce, Brookes, Mason: "Timbral models",
-deliverables D5.2 to D5.8, 2016 to 2018), which fit sums of signal measures to listeners' ratings; the weights are theirs.
-The measures are written anew for a single hit: docs/analysis.md says how far the two agree.
+The perceptual ones follow the timbral models of the Audio Commons project (Pearce, Brookes, Mason: "Timbral
+models", deliverables D5.2 to D5.8, 2016 to 2018), which fit sums of signal measures to listeners' ratings; the
+weights are theirs. The measures are written anew for a single hit: docs/analysis.md says how far the two agree.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ FLOOR = 1e-6
 """Stands for nothing before a logarithm."""
 
 LEAST_LOW = 0.5
-"""Floor of both measures of boominess: invented. A hi-hat has no lows at all once an FFT takes the place of filters
-that leak, and the logarithm of that would outweigh everything else."""
+"""Floor of both measures of boominess: invented. A hi-hat has no lows at all once an FFT takes the place of
+filters that leak, and the logarithm of that would outweigh everything else."""
 
 _BARK = np.arange(1, 241) * STEP_BARK
 _BARK_HZ = 600 * np.sinh(_BARK / 6)
@@ -113,7 +113,7 @@ def depth(level: FloatArray64) -> float:
 
 
 def hardness(level: FloatArray64, sones: FloatArray64, weights: FloatArray64) -> float:
-    """A wide band and a high centroid in the attack, loud middles, more percussive than harmonic, a short rise."""
+    """A wide band and a high centroid in the attack, loud middles, little that is harmonic, a short rise."""
     padded = np.concatenate([np.zeros(WINDOW), level])
     hz, _, magnitude = spectrogram(
         padded, SAMPLE_RATE, "boxcar", WINDOW, WINDOW - 128, scaling="density", mode="magnitude"
@@ -152,7 +152,7 @@ def roughness(level: FloatArray64) -> float:
 
 
 def _beating(hz: FloatArray64, size: FloatArray64, top: float) -> float:
-    """Sum over pairs of peaks of one magnitude spectrum (F,); peaks stand out by a hundredth of the loudest."""
+    """Sum over pairs of peaks of a magnitude spectrum (F,) that stand out by a hundredth of the loudest."""
     peaks, _ = find_peaks(size, height=0.01 * top, prominence=0.01 * top)
     high, low = np.tril_indices(len(peaks), -1)
     f, v = hz[peaks], size[peaks]
@@ -165,7 +165,7 @@ def _beating(hz: FloatArray64, size: FloatArray64, top: float) -> float:
 
 
 def warmth(level: FloatArray64, sones: FloatArray64, weights: FloatArray64) -> float:
-    """A low centroid, loudness from 1 to 4 Bark, little of it above 8, and a spectrum that falls off evenly."""
+    """A low centroid, loudness from 1 to 4 Bark, little above 8, and a spectrum that falls off evenly."""
     hz, power = _mean_power(level, 8192)
     power = power / max(power.max(), 1e-20)
     centroid = _centroid(hz, power, hz >= 0)
@@ -201,7 +201,7 @@ def sharpness(sones: FloatArray64, weights: FloatArray64) -> float:
 
 
 def spectral(raw: FloatArray64) -> FloatArray64:
-    """librosa's features, each a mean over frames weighted by their energy: (6,) in the order of `SPECTRAL`."""
+    """librosa's features, means over frames weighted by their energy: (6,) in the order of `SPECTRAL`."""
     size = np.abs(librosa.stft(raw))  # (1025, frames)
     energy = (size**2).sum(axis=0) + 1e-20
     of = {"S": size, "sr": SAMPLE_RATE}

@@ -37,7 +37,7 @@ def write_analysis(folder: Path, pairs: Sequence[Pair], facts: dict[str, Any]) -
 
 
 def draw_pair(pair: Pair) -> bytes:
-    """A PNG: rows are the first type's features, columns the second's; what is clear (q < .05) is bold and framed."""
+    """A PNG: rows are the first type's features, columns the second's; what is clear (q < .05) is framed."""
     known = np.isfinite(pair.r)
     rows, columns = known.any(axis=1).nonzero()[0], known.any(axis=0).nonzero()[0]
     r, clear = pair.r[np.ix_(rows, columns)], pair.q[np.ix_(rows, columns)] < LEVEL

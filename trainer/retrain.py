@@ -62,7 +62,7 @@ def export_run(
     """A run's best checkpoint as a model package, its figures on the test songs written on the card.
 
     Returns:
-        The metrics on the card: the best look at the eval split, and "test", None where no test song has a mix.
+        The metrics on the card: the best look at "eval", and "test", None where no test song has a mix.
 
     Raises:
         NotFound: no finished look in the folder, or its corpus has gone.

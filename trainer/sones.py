@@ -1,7 +1,7 @@
 """Loudness as ears have it: Zwicker's method (DIN 45631, ISO 532 B) on short windows of sound.
 
-Source: the tables of DIN 45631 as in Zwicker, Fastl et al., J. Acoust. Soc. Jpn. (E) 12, 1 (1991). The third-octave
-levels come from an FFT in place of filters, and all windows go through the tables at once.
+Source: the tables of DIN 45631 as in Zwicker, Fastl et al., J. Acoust. Soc. Jpn. (E) 12, 1 (1991). The
+third-octave levels come from an FFT in place of filters, and all windows go through the tables at once.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ _SLOPES = np.array(
         [0.06, 0.05, 0.03, 0.02, 0.02, 0.02, 0.02, 0.02],
     ]
 )
-"""Sone/Bark that masking falls by in a Bark, a row for each range of specific loudness, a column for each band."""
+"""Sone/Bark that masking falls by in a Bark: a row a range of loudness, a column a band."""
 
 
 def specific_loudness(windows: FloatArray) -> FloatArray64:

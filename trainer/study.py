@@ -1,7 +1,7 @@
-"""The listening test: do people prefer what the model puts first to a random sample? (Lattner 2022, section 6.2)
+"""The listening test: is what the model puts first preferred to a random sample? (Lattner 2022, section 6.2)
 
-From each song one drum is taken out. At the onsets of its stem a sample of the model's ten best is placed, and one of
-ten random ones of that type; listeners hear both mixes blind and choose.
+From each song one drum is taken out. At the onsets of its stem a sample of the model's ten best is placed, and
+one of ten random ones of that type; listeners hear both mixes blind and choose.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Place:
 
 
 def places(corpus: Corpus, split: str) -> tuple[Place, ...]:
-    """Every stem of a split that is its song's only one of one of the six types, beside at least two others."""
+    """Every stem of a split that is its song's only one of its type, one of the six, beside at least two others."""
     found = []
     for row, song in enumerate(corpus.songs):
         kinds = [stem.type for stem in song.stems]
@@ -97,7 +97,7 @@ def build_session(
     seed: int,
     progress: Progress = lambda done, total: None,
 ) -> tuple[Comparison, ...]:
-    """Twelve comparisons, each type twice where the corpus has it; a type that it lacks gives its turn to the others.
+    """Twelve comparisons, each type twice; a type that the corpus lacks gives its turn to the others.
 
     Args:
         keys: (N, D) float32: those of all of the corpus' one-shots.
@@ -126,7 +126,7 @@ def build_session(
         raise NoSamples(
             "songs for a study",
             found=f"none of {sum(song.split == split for song in corpus.songs)} in which a drum can be replaced",
-            expected="songs with at least three stems, one of them alone of its type, and other samples of that type",
+            expected="songs of three stems or more, one alone of its type, and other samples of that type",
         )
     return tuple(comparisons[row] for row in rng.permutation(len(comparisons)))
 
@@ -134,7 +134,7 @@ def build_session(
 def compare(
     corpus: Corpus, place: Place, keys: FloatArray, encoder: Encoder, rng: np.random.Generator
 ) -> Comparison | None:
-    """One comparison, or None where the stem has too few onsets, the rest is silent or no two samples are to be had.
+    """One comparison, or None where onsets are few, the rest is silent or no two samples are to be had.
 
     The song's own samples are no candidates: the question is what fits, not what was there.
     """
@@ -168,8 +168,8 @@ def compare(
 def replaced(stem: FloatArray, at: NDArray[np.int64], hit: FloatArray) -> FloatArray:
     """The stem played anew by another sample, as loud as before and with its accents.
 
-    The paper says nothing of levels; unequal ones would decide every comparison, so the new stem is brought to the
-    loudness of the old one (BS.1770, loudest 400 ms).
+    The paper says nothing of levels; unequal ones would decide every comparison, so the new stem is brought to
+    the loudness of the old one (BS.1770, loudest 400 ms).
 
     Args:
         stem: (T,) float32. at: (N,) onsets in samples. hit: (S,) float32.
@@ -289,8 +289,8 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
 def report(ratings: Sequence[Rating]) -> dict[str, Any]:
     """Shares of the choices, skipped ones left out, over all and by type.
 
-    Intervals (95 %) are Wilson's, each rating standing for itself; from five listeners on, the wider of that and of
-    a bootstrap over listeners. `p`: of so many "best" among the decided ones, if people chose by the toss of a coin.
+    Intervals (95 %) are Wilson's, each rating standing for itself; from five listeners on, the wider of that and
+    of a bootstrap over listeners. `p`: of so many "best" among the decided ones, if people tossed a coin.
     """
     kinds = [name for name in SIX if any(rating.type == name for rating in ratings)]
     return {

@@ -66,7 +66,7 @@ class Unlearned:
 
 
 NEAR_CHANCE = 0.4
-"""A whole interval above this counts as "nothing is learned": invented; the paper's row reads .458 and .470."""
+"""An interval above this counts as "nothing is learned": invented; the paper's row reads .458 and .470."""
 
 CLAIMS: tuple[Claim | Unlearned, ...] = (
     Claim(
@@ -109,10 +109,10 @@ def table(results: dict[str, Result], same: dict[str, str], facts: dict[str, Any
     lines = [
         f"# Table 1 at {facts['budget']} a row",
         "",
-        f"Backbone {facts['backbone']}, batch {facts['batch']}, {facts['n_songs']} test songs (songs that share a tune, a kit "
-        f"or a sample count as one), corpus {facts['corpus'][:16]}. Mean/median normalised rank, chance .5; in brackets the "
-        "95 % bootstrap interval of the mean over songs. The paper's figures come from its own songs and 600 epochs: their "
-        "order can be compared, their size cannot.",
+        f"Backbone {facts['backbone']}, batch {facts['batch']}, {facts['n_songs']} test songs (songs that share a tune, "
+        f"a kit or a sample count as one), corpus {facts['corpus'][:16]}. Mean/median normalised rank, chance .5; in "
+        "brackets the 95 % bootstrap interval of the mean over songs. The paper's figures come from its own songs and "
+        "600 epochs: their order can be compared, their size cannot.",
         "",
         "| variant | steps | full, ours | full, paper | sparse, ours | sparse, paper | loss | Lq | Lk |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -151,7 +151,8 @@ def _known(value: float | None) -> str:
 def verdicts(results: dict[str, Result], same: dict[str, str]) -> Iterator[str]:
     """What may be said of each claim that these rows speak to.
 
-    It held, or was reversed, only where intervals say so that hold for all its comparisons together (Bonferroni).
+    It held, or was reversed, only where intervals that hold for all its comparisons together say so
+    (Bonferroni).
     """
     untrained = same.get("no-pretraining") == "samplematch"  # a base without pre-trained weights
     for claim in CLAIMS:
@@ -183,7 +184,11 @@ def _ordering(
             lows.append(low)
             reversals += [f"{better} and {worse}"] if high < 0 else []
     verdict = (
-        "held" if min(lows) > 0 else f"reversed for {', '.join(dict.fromkeys(reversals))}" if reversals else "not decided"
+        "held"
+        if min(lows) > 0
+        else f"reversed for {', '.join(dict.fromkeys(reversals))}"
+        if reversals
+        else "not decided"
     )
     return _with_songs(verdict, groups), "".join(lines)
 
@@ -208,7 +213,7 @@ def _with_songs(verdict: str, groups: np.ndarray) -> str:
 
 
 def interval(values: FloatArray64, groups: np.ndarray, level: float) -> tuple[float, float]:
-    """Bootstrap interval of the mean of (Q,) values over songs; differences of two rows are paired by rank."""
+    """Bootstrap interval of the mean of (Q,) values over songs; two rows' differences are paired by rank."""
     return bootstrap(values, groups, seed=0, n_draws=N_DRAWS, level=level)
 
 

@@ -16,7 +16,7 @@ N_ENCODED = 16
 
 
 def split_to_judge(corpus: Corpus, card: Card) -> str:
-    """ "test" for a model trained on this very corpus; "all" for any other, which has heard none of its songs."""
+    """ "test" for a model trained on this very corpus; "all" for any other: it has heard none of its songs."""
     return "test" if card.training.get("corpus") == corpus.digest else "all"
 
 

@@ -1,4 +1,4 @@
-"""Table 1: the rows' settings, a tiny run of some rows that is taken up again, and verdicts on ranks that are known."""
+"""Table 1: the rows' settings, a tiny run that is taken up again, and verdicts on ranks that are known."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from trainer.table1 import TABLE, Result, table, verdicts
 
 TINY = changed(
     load("ablation-small"),
-    {"model.width": 4, "model.dim": 16, "data.batch": 6, "run.steps": 2, "run.evaluate_every": 2, "run.n_queries": 2,
-     "run.precision": "float32"},
+    {"model.width": 4, "model.dim": 16, "data.batch": 6, "run.steps": 2, "run.evaluate_every": 2,
+     "run.n_queries": 2, "run.precision": "float32"},
 )  # fmt: skip
 ROWS = ("samplematch", "no-pretraining", "one-encoder")
 
@@ -85,7 +85,7 @@ def test_minutes_that_were_spent_count(tmp_path):
 
 
 def results(n_songs: int = 40, **means: float) -> dict[str, Result]:
-    """Rows with these mean ranks: all share the songs' own difficulty, and each question has a little noise."""
+    """Rows with these mean ranks; all share the songs' own difficulty, and each question has a little noise."""
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(n_songs), 20)
     song = rng.uniform(-0.1, 0.1, n_songs)[groups]

@@ -26,7 +26,7 @@ WARM, BRIGHT, ROUGH = (COLUMNS.index(name) for name in ("warmth", "brightness", 
 
 
 def planted(related: bool, seed: int = 0):
-    """24 heaps of keys with snares and crashes; the snares' warmth and the crashes' brightness have one cause."""
+    """24 heaps of keys; the warmth of the snares and the brightness of the crashes in them have one cause."""
     rng = np.random.default_rng(seed)
     centres = rng.standard_normal((N_GROUPS, 32))
     group = np.repeat(np.arange(N_GROUPS), 10)

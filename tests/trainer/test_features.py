@@ -1,4 +1,4 @@
-"""What the features say of sounds whose answer is known, and how far they agree with Audio Commons' timbral models."""
+"""What the features say of sounds whose answer is known, and that they agree with the timbral models."""
 
 from __future__ import annotations
 

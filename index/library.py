@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from index.pipeline import KeyEncoder, examine
 from index.report import FolderState, LibraryStatus, Skipped, read_folders, read_skipped, read_status
 from index.scan import compare
 from index.sight import Glance, Lookout, Sight
-from index.snapshot import Table, advanced, rebuilt
+from index.snapshot import Snapshot, Table, advanced, rebuilt
 from index.types_by_sound import guess_types
 from index.vectors import N_QUERIES
 from index.watch import Follower, Parts
@@ -84,6 +84,7 @@ class Library:
             raise Refused(str(state), found=error.strerror or str(error), expected="a state folder") from None
         self._clock = clock
         self._syncing = threading.Lock()
+        self._adopting = threading.Lock()
         self._closing = threading.Event()
         self._lookout = Lookout()
         self._settled_at = -1  # the revision at which nothing waited
@@ -113,13 +114,52 @@ class Library:
 
     def close(self) -> None:
         """Ends the following and the worker processes and gives the state folder back; a sync under way is cut off."""
+        if self._closing.is_set():
+            return
         self._closing.set()
-        with self._ends:
+        with self._ends, self._adopting:
             if self._follower:
                 self._follower.stop()
             self._keeper.close()
             with self._syncing:
                 self._catalogue.set_watching("")
+
+    def pair(self) -> tuple[KeyEncoder, Snapshot]:
+        """The encoder and a snapshot of its keys: of one model, even at the moment when another is adopted."""
+        while True:
+            encoder, snapshot = self.encoder, self.snapshot
+            if encoder.card.digest == snapshot.model:
+                return encoder, snapshot
+
+    def adopt(self, encoder: KeyEncoder, progress: Progress | None = None) -> None:
+        """Goes over to another model: its keys are made aside while the old pair answers, then both change at once.
+
+        What was made is kept when it is interrupted, and going back to a model that was in use before costs nothing.
+
+        Raises:
+            Busy: the library is being closed.
+        """
+        with self._adopting:
+            before = self._go_over(encoder, progress or (lambda done, total: None))
+        before.close()  # its thread may wait for the lock that was held
+
+    def _go_over(self, encoder: KeyEncoder, told: Progress) -> Keeper:
+        """Makes what is missing of a model's keys, then swaps; returns the old model's keeper."""
+        card = encoder.card
+        with self._catalogue.change() as db:
+            model = model_id(db, card.digest)
+        with closing(Decoders()) as aside:
+            self._encode_waiting(aside, encoder, model, told)
+        with self._syncing:
+            self._encode_waiting(self._decoders, encoder, model, told)  # what came meanwhile
+            guess_types(self._catalogue, model, card.dim)
+            with self._catalogue.change() as db:
+                catalogue.set_model_in_use(db, card.digest)
+            before, self._keeper = self._keeper, Keeper(self.state, self._catalogue, model, card)
+            self._model, self._settled_at = model, -1
+            self.encoder, self.snapshot = encoder, self._keeper.load()
+            self._keep()
+        return before
 
     def add(self, path: bytes | str, progress: Progress | None = None) -> None:
         """Follows a folder from now on, and returns when its one-shots are searchable.
@@ -323,29 +363,44 @@ class Library:
 
         def told(done: int, total: int) -> None:
             nonlocal published_at
-            if self._closing.is_set():
-                raise Busy("the library", found="it is being closed", remedy="sync again later")
             if time.monotonic() - published_at > PUBLISH_EVERY_S:
                 self._publish()
                 published_at = time.monotonic()
             progress(done, total)
 
+        young = self._encode_waiting(self._decoders, self.encoder, self._model, told, hold_still_s)
+        guess_types(self._catalogue, self._model, self.encoder.card.dim)
+        with self._catalogue.reading() as db:
+            self._settled_at = -1 if young else revision_of(db)
+        return young
+
+    def _encode_waiting(
+        self, decoders: Decoders, encoder: KeyEncoder, model: int, told: Progress, hold_still_s: float = 0.0
+    ) -> tuple[bytes, ...]:
+        """Reads what waits for a model and encodes what has no key of it, each file once.
+
+        Returns:
+            The paths left waiting because they changed less than `hold_still_s` ago.
+        """
+
+        def told_unless_closing(done: int, total: int) -> None:
+            if self._closing.is_set():
+                raise Busy("the library", found="it is being closed", remedy="sync again later")
+            told(done, total)
+
         tried: set[bytes] = set()
         while True:
             with self._catalogue.reading() as db:
-                waiting = {path: job for path, job in jobs(db, self._model).items() if path not in tried}
+                waiting = {path: job for path, job in jobs(db, model).items() if path not in tried}
             now_ns = time.time_ns()
             young = {
                 path for path, job in waiting.items() if 0 <= now_ns - job.changed_ns < hold_still_s * 1e9
             }
             old = {path: job for path, job in waiting.items() if path not in young}
             if not old:
-                guess_types(self._catalogue, self._model, self.encoder.card.dim)
-                with self._catalogue.reading() as db:
-                    self._settled_at = -1 if young else revision_of(db)
                 return tuple(sorted(young))
             tried |= old.keys()
-            examine(self._catalogue, self._decoders, self.encoder, self._model, old, told)
+            examine(self._catalogue, decoders, encoder, model, old, told_unless_closing)
 
     def _publish(self) -> int:
         """Swaps in a snapshot of the catalogue as it is now."""

@@ -23,6 +23,7 @@ from plugin_bridge.demo import run_demo
 from plugin_bridge.doctor import examine
 from plugin_bridge.server import DEFAULT_PORT, OscServer
 from plugin_bridge.settings import find_model, model_in_use, state_folder
+from plugin_bridge.switching import Switch
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ def run_serve(arguments: argparse.Namespace) -> None:
     encoder = open_encoder(open_package(model))
     with (
         Library(state, encoder, watch=True) as library,
-        serve_panel(arguments.web, state, library, encoder, version) as (daemon, web, invitation),
+        serve_panel(arguments.web, state, library, version) as (daemon, web, invitation),
         OscServer(daemon, host, port, token=os.environ.get(running.TOKEN_VARIABLE)) as server,
     ):
         here = running.Running(
@@ -87,10 +88,19 @@ def run_serve(arguments: argparse.Namespace) -> None:
                 print(f"panel: {invitation}", file=sys.stderr, flush=True)
             for folder in arguments.folder:
                 threading.Thread(target=_follow, args=(library, absolute(folder)), daemon=True).start()
+            switch = Switch(state, library, model)
             while not stop.wait(TIDY_EVERY_S):
                 daemon.tidy()
-                if here.n_noise != server.counters.n_noise:
-                    here = replace(here, n_noise=server.counters.n_noise)
+                if not arguments.model:
+                    switch.look()
+                now = replace(
+                    here,
+                    model=os.fspath(switch.serving),
+                    device=library.encoder.device,
+                    n_noise=server.counters.n_noise,
+                )
+                if now != here:
+                    here = now
                     running.announce(state, here)
         finally:
             running.withdraw(state)

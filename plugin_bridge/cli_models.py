@@ -94,7 +94,7 @@ def run_use(arguments: argparse.Namespace) -> None:
     use_model(state, folder)
     print(f"{read_card(folder).name} is in use")
     if running.find(state):
-        print("the running daemon goes on with the model it began with: restart it")
+        print("the running daemon answers with the old model until it has encoded the library for this one")
 
 
 def run_preset_list(arguments: argparse.Namespace) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from encoders.errors import NotFound
-from encoders.session import Encoder
 from index.library import Library
 from plugin_bridge import running
 from plugin_bridge.cli_common import host_and_port
@@ -48,7 +47,7 @@ def run_panel(arguments: argparse.Namespace) -> None:
 
 @contextmanager
 def serve_panel(
-    web: str | None, state: Path, library: Library, encoder: Encoder, version: str
+    web: str | None, state: Path, library: Library, version: str
 ) -> Iterator[tuple[Daemon, tuple[str, int] | tuple[None, None], str | None]]:
     """A daemon and, while the block runs, its panel.
 
@@ -66,15 +65,15 @@ def serve_panel(
     if missing and web not in (None, "off"):
         raise NotFound("the panel", found=f"no {', '.join(missing)}", remedy=_how_to_get_it())
     if missing or web == "off":
-        yield Daemon(state, library, encoder, version), (None, None), None
+        yield Daemon(state, library, version), (None, None), None
         return
     from plugin_bridge.panel.access import read_key
     from plugin_bridge.panel.panel import Watcher, open_panel
     from plugin_bridge.panel.server import PanelServer
 
     watcher = Watcher(read_key(state))
-    daemon = Daemon(state, library, encoder, version, on_press=watcher)
-    panel = open_panel(state, version, library, encoder, daemon.press, watcher)
+    daemon = Daemon(state, library, version, on_press=watcher)
+    panel = open_panel(state, version, library, daemon.press, watcher)
     with PanelServer(panel, *(host_and_port(web) if web else ())) as server:
         yield daemon, (server.host, server.port), server.invitation()
 

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 from encoders.audio import FloatArray, mix
 from encoders.errors import SamplefitError
-from encoders.session import Encoder
 from index.library import Library
 from plugin_bridge import addresses, replies, stems
 from plugin_bridge.addresses import Call
@@ -43,19 +42,12 @@ class Daemon:
         self,
         state: Path,
         library: Library,
-        encoder: Encoder,
         version: str,
         clock: Callable[[], float] = time.perf_counter,
         on_press: OnPress = lambda press, found, document: None,
     ) -> None:
-        self._state, self._library, self._encoder, self._version, self._clock, self._on_press = (
-            state,
-            library,
-            encoder,
-            version,
-            clock,
-            on_press,
-        )
+        self._state, self._library, self._version = state, library, version
+        self._clock, self._on_press = clock, on_press
         self._stems = stems.StemStore()
         self._queries: deque[FloatArray] = deque(maxlen=100)
         self._handlers = MappingProxyType(
@@ -84,7 +76,7 @@ class Daemon:
             What `press.answer` raises.
         """
         began = self._clock()
-        engine = Engine(self._encoder, self._library.snapshot)
+        engine = Engine(*self._library.pair())
         found = answer(press, engine, self._clock)
         told = document(found, engine, 1000 * (self._clock() - began))
         self._queries.append(found.query)
@@ -131,7 +123,7 @@ class Daemon:
             start_s, length_s = _one(call, "start", float) or 0.0, _one(call, "length", float)
             heard, replaced = bounced()
             found, told = self.press(
-                Press(call.id, heard, want, preset.n_windows, start_s, length_s, replaced)
+                Press(call.id, heard, want, preset.n_windows, start_s, length_s, replaced, name)
             )
             messages = [
                 replies.hit(call, hit.rank, hit.of, hit.type, hit.score, hit.path, hit.name, hit.duration_s)
@@ -168,8 +160,8 @@ class Daemon:
             replies.status(
                 call,
                 self._version,
-                self._encoder.card.name,
-                self._encoder.device,
+                self._library.encoder.card.name,
+                self._library.encoder.device,
                 status.one_shots,
                 online,
                 len(status.folders) - online,

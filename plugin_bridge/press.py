@@ -43,6 +43,7 @@ class Press:
         n_windows: excerpts that make the query, at most.
         start_s, length_s: the part of the bounce that counts; length None is the rest.
         replaced: the track that a hit is to take the place of; no part of the bounce.
+        answer_name: of the answer file that its host reads, if it reads one.
     """
 
     id: int | str
@@ -52,6 +53,7 @@ class Press:
     start_s: float = 0.0
     length_s: float | None = None
     replaced: Stem | None = None
+    answer_name: str | None = None
 
 
 @dataclass(frozen=True)

@@ -111,8 +111,8 @@ def serving_panel(state: Path, model: Path, *folders: Path, host: str = "127.0.0
         for folder in folders:
             library.add(str(folder))
         watcher = Watcher(read_key(state))
-        daemon = Daemon(state, library, encoder, "0", on_press=watcher)
-        panel = open_panel(state, "0", library, encoder, daemon.press, watcher)
+        daemon = Daemon(state, library, "0", on_press=watcher)
+        panel = open_panel(state, "0", library, daemon.press, watcher)
         with PanelServer(panel, host, 0) as server:
             served = Served(panel, server, state)
             open_browser(served)

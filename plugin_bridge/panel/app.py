@@ -73,14 +73,14 @@ def _page_routes(panel: Panel, port: int) -> list[BaseRoute]:
 
 def _model_routes(panel: Panel) -> list[BaseRoute]:
     def model_list(ask: Ask) -> Any:
-        serving = panel.encoder.card
+        serving = panel.library.encoder.card
         cards = [(model.name, str(model.path), model.card) for model in models(panel.state)]
         if serving.digest not in {
             card.digest for _, _, card in cards
         }:  # given to `serve --model` by its folder
             cards.insert(0, (serving.name, None, serving))
         return {
-            "device": panel.encoder.device,
+            "device": panel.library.encoder.device,
             "models": [
                 {
                     "name": name,

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from encoders.errors import SamplefitError
-from encoders.session import Encoder
 from index.library import Library
 from index.marks import read_marks
 from plugin_bridge.panel.access import Access, read_key
@@ -55,7 +54,6 @@ class Panel:
     state: Path
     version: str
     library: Library
-    encoder: Encoder
     press: PressNow
     watcher: Watcher
     access: Access
@@ -143,11 +141,8 @@ def open_panel(
     state: Path,
     version: str,
     library: Library,
-    encoder: Encoder,
     press: PressNow,
     watcher: Watcher,
 ) -> Panel:
     """The panel of a state folder. Raises Refused where its key cannot be read."""
-    return Panel(
-        state, version, library, encoder, press, watcher, Access(read_key(state)), Picks(state / "picks")
-    )
+    return Panel(state, version, library, press, watcher, Access(read_key(state)), Picks(state / "picks"))

@@ -326,3 +326,26 @@ def test_beyond_this_machine_only_with_a_token(folder, tmp_path):
             daemon.ask("/samplefit/status", "token", "x" * 300)  # long: no refusal is longer than its request
         assert caught.value.code == "refused"
         assert daemon.ask("/samplefit/status", "token", "sesame")[0].arguments[2] == "test"
+
+
+def test_another_model_takes_over_while_the_daemon_answers(folder, tmp_path):
+    state = tmp_path / "state"
+    other = make_package(tmp_path / "other", dim=64, seed=9, name="other")
+    samplefit("model", "use", folder / "model", state=state)
+    with serving(state) as daemon:
+        daemon.ask("/samplefit/folder/add", str(folder / "samples"))
+        bounce = str(folder / "stems/bass.wav")
+        before = hits_of(daemon.ask("/samplefit/suggest/file", bounce, "preset", "plain"))
+        assert samplefit("model", "use", other, state=state).returncode == 0
+        names = set()
+        while "other" not in names:
+            assert len(hits_of(daemon.ask("/samplefit/suggest/file", bounce, "preset", "plain"))) == 30
+            names.add(daemon.ask("/samplefit/status")[0].arguments[2])
+        after = hits_of(daemon.ask("/samplefit/suggest/file", bounce, "preset", "plain"))
+        assert [hit[3] for hit in after] != [hit[3] for hit in before]
+        wait_until(
+            lambda: json.loads(samplefit("status", "--json", state=state).stdout)["model"]["name"] == "other"
+        )
+        samplefit("model", "use", folder / "model", state=state)
+        wait_until(lambda: daemon.ask("/samplefit/status")[0].arguments[2] == "test")
+        same(before, hits_of(daemon.ask("/samplefit/suggest/file", bounce, "preset", "plain")))

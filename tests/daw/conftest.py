@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from daemon import Daemon
+
 from daw.ardour import missing
 from daw.studio import Studio, small_daemon
 from daw.studio import studio as a_studio

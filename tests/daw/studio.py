@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from daemon import Daemon, serving
-from daw.ardour import SAMPLE_RATE, Ardour
 from packages import make_package
 
+from daw.ardour import SAMPLE_RATE, Ardour
 from plugin_bridge.daw.ardour_scripts import slots
 from plugin_bridge.daw.install import DAWS, Machine, install
 

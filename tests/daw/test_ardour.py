@@ -15,6 +15,8 @@ from daw.studio import SONG_START, Studio
 
 TICKS_PER_S = 282_240_000
 """Ardour 7 saves audio time in these."""
+FIRST_BUTTON_X, FIRST_BUTTON_Y = 127, 44
+"""Where the toolbar shows the script of slot 1: pixels from the window's right edge and its top."""
 
 
 @pytest.fixture(autouse=True)
@@ -104,16 +106,19 @@ def test_a_press_puts_the_best_hit_of_all_types_at_the_start(studio: Studio) -> 
     assert {hit["type"] for hit in found} == {"kick", "snare", "hihat"}
 
 
-def test_by_key(studio: Studio) -> None:
-    ardour = studio.ardour
-    ardour.x("wmctrl", "-a", "Song - Ardour")
-    window = ardour.x("xdotool", "search", "--name", "Song - Ardour").split()[0]
-    ardour.x(
-        "xdotool", "mousemove", "--window", window, "600", "500", "key", "--window", window, "ctrl+alt+d"
-    )
+@pytest.mark.parametrize("how", ["key", "toolbar"])
+def test_by_hand(studio: Studio, how: str) -> None:
+    x = studio.ardour.x
+    (window,) = (line.split()[0] for line in x("wmctrl", "-l").splitlines() if line.endswith("Song - Ardour"))
+    right = int(x("xdotool", "getwindowgeometry", "--shell", window).partition("WIDTH=")[2].split()[0])
+    at = ("600", "400") if how == "key" else (str(right - FIRST_BUTTON_X), str(FIRST_BUTTON_Y))
+    hand = ("key", "ctrl+alt+d") if how == "key" else ("click", "1")
+    x("xdotool", "windowactivate", "--sync", window, "mousemove", "--window", window, *at)
+    studio.ardour.run("")  # Ardour has seen the pointer come in
+    x("xdotool", *hand)
     until = time.monotonic() + PATIENCE_S
     while not (found := hits(studio)) and time.monotonic() < until:
-        continue  # the key goes its own way, so nothing says when it has arrived
+        continue  # key and click go their own way, so nothing says when they have arrived
     assert [first for _, first in found] == [SONG_START]
 
 

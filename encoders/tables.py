@@ -35,29 +35,33 @@ def build(cls: type[T], table: dict[str, Any], where: str) -> T:
     """Makes a dataclass of a table; tables within become the dataclasses that the fields name.
 
     Args:
-        where: what an error calls the table: the file, and the table within it.
+        where: what an error calls the table: its file.
 
     Raises:
         BadRequest: an unknown key (with the nearest known one), a wrong type, or a missing key without default.
     """
+    return _build(cls, table, where, "")
+
+
+def _build(cls: type[T], table: dict[str, Any], where: str, prefix: str) -> T:
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     for key in table:
         if key not in fields:
             raise BadRequest(
-                f"{where}: {key}",
+                f"{where}: {prefix}{key}",
                 found="an unknown key",
                 expected=nearest(key, fields),
                 remedy="correct the name",
             )
-    values = {key: _value(hints[key], value, f"{where}: {key}") for key, value in table.items()}
+    values = {key: _value(hints[key], value, where, prefix + key) for key, value in table.items()}
     for name, field in fields.items():
         if (
             name not in values
             and field.default is dataclasses.MISSING
             and field.default_factory is dataclasses.MISSING
         ):
-            raise BadRequest(f"{where}: {name}", found="nothing", expected="a value")
+            raise BadRequest(f"{where}: {prefix}{name}", found="nothing", expected="a value")
     return cls(**values)
 
 
@@ -68,25 +72,27 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return close[0] if close else ", ".join(known)
 
 
-def _value(hint: Any, value: Any, where: str) -> Any:
+def _value(hint: Any, value: Any, where: str, key: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):  # X | None: TOML has no null, so a value is always an X
-        return _value(next(part for part in arguments if part is not types.NoneType), value, where)
-    if origin is typing.Literal:
-        if value not in arguments:
-            raise BadRequest(where, found=repr(value), expected=", ".join(map(str, arguments)))
+        return _value(next(part for part in arguments if part is not types.NoneType), value, where, key)
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return _build(hint, value, where, f"{key}.")  # type: ignore[arg-type]
+    if origin is tuple and isinstance(value, list):
+        return tuple(_value(arguments[0], item, where, key) for item in value)
+    if origin is typing.Literal and value in arguments and type(value) is type(arguments[0]):  # True is no 1
         return value
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise BadRequest(where, found=repr(value), expected="a list")
-        return tuple(_value(arguments[0], item, where) for item in value)
-    if dataclasses.is_dataclass(hint):
-        if not isinstance(value, dict):
-            raise BadRequest(where, found=repr(value), expected="a table")
-        return build(hint, value, where)
     if hint is float and type(value) is int:
         return float(value)
-    if type(value) is not hint:
-        names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-        raise BadRequest(where, found=repr(value), expected=names[hint])
-    return value
+    if type(value) is hint:
+        return value
+    raise BadRequest(f"{where}: {key}", found=repr(value), expected=_expected(hint))
+
+
+def _expected(hint: Any) -> str:
+    if typing.get_origin(hint) is typing.Literal:
+        return " or ".join(map(repr, typing.get_args(hint)))
+    if dataclasses.is_dataclass(hint):
+        return "a table"
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    return names.get(hint, "a list")

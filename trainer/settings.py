@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from encoders.errors import BadRequest, NotFound
+from encoders.tables import build, nearest, read_toml
 
 PRESETS = Path(__file__).resolve().parent.parent / "presets" / "train"
 """The presets that come with samplefit."""
@@ -195,7 +194,7 @@ def load(preset: str) -> Settings:
     """
     path = _find(preset, PRESETS)
     tables = _resolve(path, ())
-    settings = _build(Settings, {**tables, "name": path.stem}, str(path), "")
+    settings = build(Settings, {**tables, "name": path.stem}, str(path))
     _check(settings, path)
     return settings
 
@@ -214,7 +213,7 @@ def changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
         table, _, name = key.rpartition(".")
         within = tables.get(table) if table else tables
         (within if isinstance(within, dict) else tables.setdefault(key, {}))[name] = value
-    result = _build(Settings, tables, settings.name, "")
+    result = build(Settings, tables, settings.name)
     _check(result, Path(settings.name))
     return result
 
@@ -239,12 +238,11 @@ def _find(preset: str, beside: Path) -> Path:
     for path in (beside / f"{preset}.toml", PRESETS / f"{preset}.toml", Path(preset)):
         if path.is_file():
             return path
-    near = difflib.get_close_matches(preset, names(), 1, 0.0)
     raise NotFound(
         f"training preset {preset}",
         found="no such name or file",
-        expected=", ".join(names()),
-        remedy=f"did you mean {near[0]}?" if near else "give the path of a TOML file",
+        expected=nearest(preset, names()),
+        remedy="give one of these, or the path of a TOML file",
     )
 
 
@@ -252,10 +250,7 @@ def _resolve(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     """The file's tables laid over those of the preset that it extends."""
     if path in above:
         raise BadRequest(str(path), found="extends in a circle", expected="an end of the chain")
-    try:
-        own = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadRequest(str(path), found=str(error), expected="TOML") from None
+    own = read_toml(path)
     base = own.pop("extends", None)
     if base is None:
         return own
@@ -268,44 +263,6 @@ def _resolve(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = {**merged[key], **value} if both else value
     return merged
-
-
-def _build(kind: type, table: Any, path: str, prefix: str) -> Any:
-    """A frozen dataclass from a TOML table; refuses what it does not know."""
-    if not isinstance(table, dict):
-        raise BadRequest(f"{path}: {prefix.rstrip('.')}", found=repr(table), expected="a table")
-    hints = get_type_hints(kind)
-    known = [entry.name for entry in fields(kind)]
-    values = {}
-    for key, value in table.items():
-        if key not in hints:
-            near = difflib.get_close_matches(key, known, 1, 0.0)
-            raise BadRequest(
-                f"{path}: {prefix}{key}",
-                found="an unknown key",
-                expected=", ".join(known),
-                remedy=f"did you mean {prefix}{near[0]}?",
-            )
-        hint = hints[key]
-        values[key] = (
-            _build(hint, value, path, f"{prefix}{key}.")
-            if is_dataclass(hint)
-            else _value(hint, value, f"{path}: {prefix}{key}")
-        )
-    return kind(**values)
-
-
-def _value(hint: Any, value: Any, what: str) -> Any:
-    if get_origin(hint) is Literal:
-        choices = get_args(hint)
-        if value not in choices or type(value) is not type(choices[0]):
-            raise BadRequest(what, found=repr(value), expected=" or ".join(map(repr, choices)))
-        return value
-    if hint is float and type(value) is int:
-        return float(value)
-    if type(value) is not hint:
-        raise BadRequest(what, found=f"{value!r} ({type(value).__name__})", expected=hint.__name__)
-    return value
 
 
 def _check(settings: Settings, path: Path) -> None:

@@ -71,10 +71,10 @@ def test_samplematch_spells_out_what_the_paper_says():
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("[loss]\ntemprature = 0.1", ("loss.temprature", "did you mean loss.temperature?")),
-        ("[los]\n", ("mine.toml: los", "did you mean loss?")),
-        ('[data]\nbatch = "many"', ("data.batch", "'many' (str)", "int")),
-        ("[data]\nbatch = true", ("data.batch", "True (bool)", "int")),
+        ("[loss]\ntemprature = 0.1", ("loss.temprature", "expected temperature")),
+        ("[los]\n", ("mine.toml: los", "expected loss")),
+        ('[data]\nbatch = "many"', ("data.batch", "'many'", "a whole number")),
+        ("[data]\nbatch = true", ("data.batch", "True", "a whole number")),
         ("[data]\nbatch = 1", ("data.batch", "found 1", "at least 2")),
         ('[data]\nmix = "sparce"', ("data.mix", "'sparce'", "'sparse' or 'full'")),
         ("[model]\nn_encoders = true", ("model.n_encoders", "True", "1 or 2")),
@@ -98,7 +98,7 @@ def test_an_integer_serves_as_a_number(tmp_path):
 
 
 def test_an_unknown_preset_names_the_nearest():
-    with pytest.raises(NotFound, match="did you mean samplematch"):
+    with pytest.raises(NotFound, match="expected samplematch"):
         load("sample-match")
 
 

@@ -6,6 +6,6 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from plugin_bridge.osc_docs import page  # noqa: E402
+from plugin_bridge.osc_docs import page
 
 (HERE / "osc.md").write_text(page(), "utf-8")

@@ -153,13 +153,13 @@ class Shelves:
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
-        self._shelf: Shelf | None = None
+        self._snapshot: Snapshot | None = None
 
     def of(self, snapshot: Snapshot) -> Shelf:
         """The shelf of a snapshot; the last one is kept."""
         with self._turn:
-            if self._shelf is None or self._shelf.revision != snapshot.revision:
-                self._shelf = make_shelf(snapshot)
+            if self._snapshot is not snapshot:
+                self._snapshot, self._shelf = snapshot, make_shelf(snapshot)
             return self._shelf
 
 

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Route
 
 from encoders.audio import SAMPLE_RATE, FloatArray, mix
 from encoders.errors import BadRequest, SamplefitError
+from plugin_bridge.answers import write_answer
 from plugin_bridge.panel.endpoint import Ask, answered, route
 from plugin_bridge.panel.kit import choose_kit
 from plugin_bridge.panel.panel import Panel
@@ -91,6 +92,10 @@ def press_routes(panel: Panel) -> list[BaseRoute]:
     def kit(ask: Ask) -> Any:
         return kit_of(panel, panel.presses.get(ask.path["press"]))
 
+    def send(ask: Ask) -> Any:
+        heard = panel.presses.get(ask.path["press"])
+        return {"name": send_to_host(panel, heard, panel.ids.path_of(ask.text("id")))}
+
     async def dropped(request: Request) -> Response:
         async def work() -> Any:
             try:
@@ -117,6 +122,7 @@ def press_routes(panel: Panel) -> list[BaseRoute]:
         route(f"{here}/hits/{{one_shot}}", hit),
         route(f"{here}/again", again, "POST"),
         route(f"{here}/kit", kit),
+        route(f"{here}/send", send, "POST"),
     ]
 
 
@@ -168,6 +174,32 @@ def kit_of(panel: Panel, heard: Heard) -> dict[str, str]:
         {t: shelf.vectors[[shelf.numbers[hit.path] for hit in hits]] for t, hits in by_type.items()},
     )
     return {t: panel.ids.of(by_type[t][place].path) for t, place in chosen.items()}
+
+
+def send_to_host(panel: Panel, heard: Heard, path: str) -> str:
+    """Puts a hit first in the answer file of the host that pressed: there, the first suggestion is now this one.
+
+    Returns:
+        The name of the answer file.
+
+    Raises:
+        BadRequest: the host reads no answer file, or the hit is none of this press.
+    """
+    name = heard.press.answer_name
+    if name is None:
+        raise BadRequest(
+            "the host of this press",
+            found="no answer file",
+            expected="Ardour, say",
+            remedy="copy the path instead",
+        )
+    hits = heard.document["hits"]
+    chosen = [{**hit, "rank": 1} for hit in hits if hit["path"] == path]
+    if not chosen:
+        raise BadRequest("hit", found="not of this press", expected="one of its hits")
+    others = [hit for hit in hits if hit["path"] != path]
+    write_answer(panel.state, name, {**heard.document, "hits": [*chosen, *others]})
+    return name
 
 
 def usual_patterns() -> dict[str, Any]:

@@ -103,6 +103,7 @@ class Heard:
             "at": self.at.isoformat(),
             "title": self._title(),
             "replaces": self.press.replaced is not None,
+            "host_reads": self.press.answer_name,
             "seconds": round(len(self.music) / SAMPLE_RATE, 3),
             "peaks": outline(self.music, N_PEAKS),
             "model": self.document["model"]["name"],

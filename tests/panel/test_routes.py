@@ -20,6 +20,8 @@ from plugin_bridge.panel.kit import choose_kit
 from plugin_bridge.panel.loudness import integrated_lufs
 from plugin_bridge.panel.one_shots import make_shelf
 from plugin_bridge.panel.words import describe
+from plugin_bridge.press import Press, Stem
+from plugin_bridge.settings import load_preset, wanted
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +110,20 @@ def test_a_locked_hit_is_heard_by_the_next_press(served, song):
     assert {one.type for one in again.answer.hits} == {"snare"}
     added = again.music - song[0]
     assert integrated_lufs(added) == pytest.approx(integrated_lufs(song[0]) - 7, abs=0.5)
+
+
+def test_a_hit_becomes_the_first_suggestion_of_the_host_that_pressed(served, song):
+    want = wanted(load_preset(served.state, "plain"), k=3)
+    served.panel.press(Press("ardour-1", (Stem(samples=song[0]),), want, answer_name="ardour-song"))
+    shown = served.get("/api/presses").json[0]
+    chosen = next(hit for hit in shown["hits"] if (hit["type"], hit["rank"]) == ("snare", 3))
+    reply = served.post(f"/api/presses/{shown['press']}/send", id=chosen["id"])
+    assert reply.json == {"name": shown["host_reads"]} == {"name": "ardour-song"}
+    _, first, second, *_ = (served.state / "answers" / "ardour-song.tsv").read_text().splitlines()
+    assert first.split("\t")[:2] == ["snare", "1"] and first.split("\t")[3] == chosen["path"]
+    assert second.split("\t")[:2] == ["kick", "1"]
+    number = served.press(song[0])
+    assert served.post(f"/api/presses/{number}/send", id=chosen["id"]).json["code"] == "bad-request"
 
 
 def test_files_that_are_dropped_press(served, sounds):

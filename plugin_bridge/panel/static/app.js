@@ -74,7 +74,7 @@ function onKey(event) {
   const onButton = target.matches("button, summary, a");
   const keys = {
     " ": onButton ? null : "play", ArrowUp: ["step", -1], ArrowDown: ["step", 1], ArrowLeft: ["turn", -1], ArrowRight: ["turn", 1],
-    m: "mode", o: "original", l: "like", d: "dislike", u: "use", z: "undo", k: "lock", p: "pick", c: "copy", s: "similar", v: "view",
+    m: "mode", o: "original", l: "like", d: "dislike", u: "use", z: "undo", k: "lock", i: "send", p: "pick", c: "copy", s: "similar", v: "view",
   };
   const pages = { 1: "suggest", 2: "library", 3: "models" };
   if (event.key === "?") $("#help").showModal();

@@ -39,6 +39,7 @@ const PATHS = {
   kit: "M2.5 2.5h4.5v4.5h-4.5zM9 2.5h4.5v4.5H9zM2.5 9h4.5v4.5h-4.5zM9 9h4.5v4.5H9z",
   columns: "M2.5 2.5h3v11h-3zM6.7 2.5h3v11h-3zM10.900 2.5h3v11h-3z",
   remove: "M3.5 4.5h9M6.5 4.5v-2h3v2M4.5 4.5l.6 9h5.8l.6-9",
+  send: "M2.5 8h8M7 4.5l3.5 3.5L7 11.5M13.5 2.5v11",
   upload: "M8 11V2.5M4.7 5.8 8 2.5l3.300 3.300M2.5 13.5h11",
 };
 const FILLED = new Set(["play", "stop"]);

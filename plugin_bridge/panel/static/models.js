@@ -14,7 +14,7 @@ export async function load() {
   const [{ device, models }, presets] = await Promise.all([get("/api/models"), get("/api/presets")]);
   page.replaceChildren(
     h("h2", {}, "Models"),
-    h("p", { class: "quiet" }, `Encoding runs on ${device}. A model that you switch to serves from the daemon’s next start, and reads the library anew.`),
+    h("p", { class: "quiet" }, `Encoding runs on ${device}. A model that you switch to serves once it has read the library; until then the one in use answers.`),
     h("div", { class: "cards" }, models.map((model) => h("article", { class: "card" },
       h("h3", {}, model.name, model.serving ? h("span", { class: "badge" }, "in use") : null),
       h("dl", { class: "facts" },
@@ -33,5 +33,5 @@ const fact = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, String
 
 async function use(model) {
   await post("/api/models/use", { name: model.name });
-  toast(`${model.name} serves from the daemon’s next start`);
+  toast(`${model.name} reads the library now, and serves once it is done`);
 }

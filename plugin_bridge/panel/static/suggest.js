@@ -145,6 +145,7 @@ export const commands = {
   copy: () => current() && guarded(choices.copy, current().path),
   reveal: () => current() && guarded(choices.reveal, current()),
   similar: () => current() && openSimilar(current()),
+  send: () => current() && state.press.host_reads && guarded(sendToHost, current()),
   lock: () => {
     const hit = current();
     if (!hit) return;
@@ -171,6 +172,12 @@ function setMode(mode) {
   player.stop();
   drawTransport();
   if (playing && mode === "mix") guarded(play);
+}
+
+async function sendToHost(hit) {
+  const { name } = await post(`/api/presses/${state.press.press}/send`, { id: hit.id });
+  await choices.mark(hit, "used");
+  toast(`${hit.name} is suggestion 1 of ${name} now: choose Insert Suggestion 1 there`);
 }
 
 async function pressAgain() {
@@ -366,6 +373,7 @@ function drawDock() {
       act("like", "like", "Like", commands.like, taste === "like"),
       act("dislike", "dislike", "Dislike", commands.dislike, taste === "dislike"),
       act("use", "use", "Use", commands.use, Boolean(used)),
+      state.press.host_reads ? act("send", "send", "To the DAW", commands.send) : null,
       act("lock", locked ? "lock" : "unlock", locked ? "Locked" : "Lock", commands.lock, locked),
       act("pick", "pick", "Pick", commands.pick),
       act("copy", "copy", "Copy path", commands.copy),

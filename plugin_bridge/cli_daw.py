@@ -6,7 +6,8 @@ import argparse
 from typing import Any
 
 from plugin_bridge.cli_common import add_json, print_json, print_table
-from plugin_bridge.daw.install import DAWS, find, install, is_installed, this_machine, uninstall
+from plugin_bridge.daw.daws import DAWS, find, this_machine
+from plugin_bridge.daw.install import install, is_installed, uninstall
 from plugin_bridge.settings import state_folder
 
 

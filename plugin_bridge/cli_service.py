@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plugin_bridge.cli_common import add_json, print_json
-from plugin_bridge.daw.install import this_machine
+from plugin_bridge.daw.daws import this_machine
 from plugin_bridge.service import Service, install, is_running, service_for, uninstall
 from plugin_bridge.settings import state_folder
 

@@ -14,7 +14,8 @@ from packages import make_package
 
 from daw.ardour import SAMPLE_RATE, Ardour
 from plugin_bridge.daw.ardour_scripts import slots
-from plugin_bridge.daw.install import DAWS, Machine, install
+from plugin_bridge.daw.daws import DAWS, Machine
+from plugin_bridge.daw.install import install
 
 SONG_START = SAMPLE_RATE
 """Where the song's regions begin: not at 0, so that a hit at the wrong place is seen."""

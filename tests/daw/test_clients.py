@@ -12,7 +12,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from plugin_bridge.daw.install import DAWS, Machine
+from plugin_bridge.daw.daws import DAWS, Machine
 from plugin_bridge.osc import decode
 
 DAW = Path(__file__).parents[2] / "plugin_bridge" / "daw"

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from encoders.errors import BadRequest, NotFound
 from plugin_bridge import cli_daw
 from plugin_bridge.daw.ardour_scripts import Action, slots, with_actions, without_actions
-from plugin_bridge.daw.install import BACKUP, DAWS, Machine, find, install, is_installed, uninstall
+from plugin_bridge.daw.daws import DAWS, Machine, find
+from plugin_bridge.daw.install import BACKUP, install, is_installed, uninstall
 
 FOLDERS = {
     "linux": {

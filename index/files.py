@@ -8,12 +8,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from encoders.audio import FloatArray
-from encoders.drum_types import guess_type
+from encoders.drum_types import Typed, guess_type
+from encoders.errors import one_line
 from index.decoding import Examined
 from index.scan import AFTER_SEP, SEP, Delta, Stamp, Walk
 
 Place = tuple[int, bytes]
 """A file row: its folder's number and its path below it."""
+
+
+MAX_PATH_BYTES = 800
+"""Longest path of a one-shot: it stands in a reply below 1 kB, and cut it would name another file."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,6 @@ def write_delta(db: sqlite3.Connection, folder: Folder, seen: Walk, delta: Delta
     top = os.path.basename(folder.path)
     for path in delta.changed:
         typed = guess_type(os.fsdecode(os.path.join(top, path)))
-        is_loop = typed is not None and typed.is_loop
         db.execute(
             _PUT_FILE,
             (
@@ -86,10 +90,19 @@ def write_delta(db: sqlite3.Connection, folder: Folder, seen: Walk, delta: Delta
                 *seen.files[path],
                 typed.type if typed else None,
                 typed.subtype if typed else None,
-                "refused" if is_loop else None,
-                "a loop by its name, not a one-shot" if is_loop else None,
+                *_left_out(os.path.join(folder.path, path), typed),
             ),
         )
+
+
+def _left_out(path: bytes, typed: Typed | None) -> tuple[str, str] | tuple[None, None]:
+    """Why a file is left out for what it is called, as code and text."""
+    if typed is not None and typed.is_loop:
+        return "refused", "a loop by its name, not a one-shot"
+    if len(path) > MAX_PATH_BYTES:
+        name = one_line(os.fsdecode(path[-100:]))
+        return "too-big", f"…{name}: found a path of {len(path)} bytes; expected at most {MAX_PATH_BYTES}"
+    return None, None
 
 
 def jobs(db: sqlite3.Connection, model: int) -> dict[bytes, Job]:

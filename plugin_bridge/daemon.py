@@ -129,9 +129,14 @@ class Daemon:
                 replies.hit(call, hit.rank, hit.of, hit.type, hit.score, hit.path, hit.name, hit.duration_s)
                 for hit in found.hits
             ]
-        except SamplefitError as error:
-            if name is not None:
-                write_failure(self._state, name, error)
+        except Exception as error:
+            if (
+                name is not None
+            ):  # a host that waits for the file must not wait for nothing, whoever is to blame
+                bug = SamplefitError(
+                    "the press", found=f"a bug: {type(error).__name__}", remedy="see the log"
+                )
+                write_failure(self._state, name, error if isinstance(error, SamplefitError) else bug)
             raise
         if name is not None:
             write_answer(self._state, name, told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
+from index.files import MAX_PATH_BYTES
 from plugin_bridge.addresses import (
     CODES,
     COMMON_OPTIONS,
@@ -18,7 +19,7 @@ from plugin_bridge.addresses import (
 from plugin_bridge.clients import Limits
 from plugin_bridge.framing import MAX_PACKET_BYTES
 from plugin_bridge.osc import MAX_ARGUMENTS, MAX_DEPTH, Argument
-from plugin_bridge.replies import MAX_LABEL_BYTES, MAX_PATH_BYTES
+from plugin_bridge.replies import MAX_LABEL_BYTES
 from plugin_bridge.server import DEFAULT_PORT
 from plugin_bridge.stems import IDLE_S, MAX_HELD_BYTES
 
@@ -55,7 +56,7 @@ _RULES = f"""\
 - Bundles are unpacked, {MAX_DEPTH} deep at most. Time tags are ignored: everything is due now.
 - Strings are the file system's bytes, whatever their encoding. Paths are absolute.
 - Every reply is below 1 kB. What is only for display is cut to fit (a `name` to {MAX_LABEL_BYTES} bytes); a path
-  never is. A press that finds a one-shot whose path has more than {MAX_PATH_BYTES} bytes fails with `too-big` and names it.
+  never is. A file whose path has more than {MAX_PATH_BYTES} bytes is skipped, and `samplefit skipped` names it.
 - Requests under one id are answered in order of arrival, those under different ids side by side. At most
   {Limits.max_jobs} wait; one more is `busy`.
 - What is no OSC, or addressed to nobody here, is counted in `samplefit status` and not answered.

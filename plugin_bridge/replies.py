@@ -9,13 +9,11 @@ from __future__ import annotations
 import os
 
 from encoders.errors import SamplefitError, TooBig
+from index.files import MAX_PATH_BYTES
 from plugin_bridge.addresses import DONE, FAIL, HIT, MISSING, PROGRESS, READY, STATUS_REPLY, SYNCED, Call, Id
 from plugin_bridge.osc import Message, trim
 
 MAX_REPLY_BYTES = 999
-MAX_PATH_BYTES = 800
-"""Longest path of a one-shot that a hit can carry beside the longest id; the rest is the name's."""
-
 MAX_LABEL_BYTES = 64
 """Longest name of a hit, model, device, version or address: it is cut there."""
 

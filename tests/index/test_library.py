@@ -299,3 +299,13 @@ def test_bad_requests(opened, drums, tmp_path):
         library.mark("x", "adore")
     with pytest.raises(NotFound):
         library.mark("/x.wav", "like")
+
+
+def test_a_path_too_long_for_a_reply_is_skipped_with_a_word(opened, drums):
+    write_hit(drums.joinpath(*["deep " * 40] * 4) / "kick.wav", 1)
+    write_hit(drums / "kick.wav", 2)
+    library = opened()
+    library.add(str(drums))
+    assert library.status().one_shots == 1
+    (left_out,) = library.skipped()
+    assert left_out.code == "too-big" and "expected at most 800" in left_out.text

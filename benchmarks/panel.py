@@ -4,7 +4,8 @@
 
 hits_ms: from `/samplefit/done` at the client until the page has drawn the hits. paint_ms: within the page, from the
 event until the frame with 60 hits is out. preview_ms: from the key until the new hit sounds. map_ms: from asking for
-the map until its first frame is out; map_frame_ms: one more frame of it, as while zooming.
+the map until its first frame is out; map_frame_ms: one more frame of it, as while zooming, and
+map_draw_ms what of that the drawing takes.
 """
 
 from __future__ import annotations
@@ -73,10 +74,11 @@ MAP = """async () => {
     const first = performance.now() - began;
     const again = performance.now();
     map.draw();
+    const drawn = performance.now() - again;
     await frame();
     const next = performance.now() - again;
     place.remove();
-    return [map.points.n, first, next];
+    return [map.points.n, first, next, drawn];
 }"""
 
 
@@ -106,8 +108,9 @@ def main() -> None:
             result |= {
                 "n_on_map": rounds[0][0],
                 "map_first_ms": round(rounds[0][1], 1),
-                "map_ms": spread([first for _, first, _ in rounds[1:]]),
-                "map_frame_ms": spread([frame for _, _, frame in rounds]),
+                "map_ms": spread([first for _, first, *_ in rounds[1:]]),
+                "map_draw_ms": spread([drawn for *_, drawn in rounds]),
+                "map_frame_ms": spread([frame for *_, frame, _ in rounds]),
             }
         browser.close()
     write("panel", result, about)

@@ -43,8 +43,7 @@ export class LibraryMap {
     const durations = new Float32Array(data, 8 + 8 * n, n);
     const types = new Uint8Array(data, 8 + 12 * n, n);
     const folders = new Uint8Array(data, 8 + 13 * n, n);
-    this.points = { revision, n, places, durations, types, folders };
-    this.order = shuffled(n);
+    this.points = { revision, n, places, durations, types, folders, order: shuffled(n) };
     this.lit = [];
     this.drawLegend();
     this.soon();
@@ -97,20 +96,24 @@ export class LibraryMap {
     this.scaleNow = { ...this.scale(width, height), width, height };
     this.grid = null;
     const { kx, ky, ox, oy } = this.scaleNow;
-    const { places, n, types } = this.points;
+    const { durations, folders, places, n, order, types } = this.points;
+    const { folder, longest } = this.filter;
+    const shown = session.types.map((_, code) => !this.hidden.has(code));
     const ratio = this.canvas.width / width;
     const radius = ratio * Math.min(4, (n > 20000 ? 0.9 : n > 3000 ? 1.4 : 2.4) * Math.sqrt(this.view.zoom));
     const image = pen.createImageData(this.canvas.width, this.canvas.height);
     const pixels = new Uint32Array(image.data.buffer);
-    const dot = disc(radius);
+    const dot = disc(radius, image.width);
     const colours = session.types.map((type) => packed(getComputedStyle(this.root).getPropertyValue(`--${type}`)));
     const edge = Math.ceil(radius);
-    for (const i of this.order) {
-      if (!this.shows(i)) continue;
+    for (let k = 0; k < n; k += 1) {
+      const i = order[k];
+      if (!shown[types[i]] || durations[i] > longest || (folder !== 255 && folders[i] !== folder)) continue;
       const x = Math.round((ox + places[2 * i] * kx) * ratio);
       const y = Math.round((oy + places[2 * i + 1] * ky) * ratio);
       if (x < edge || y < edge || x >= image.width - edge || y >= image.height - edge) continue;
-      for (const [dx, dy] of dot) pixels[(y + dy) * image.width + x + dx] = colours[types[i]];
+      const middle = y * image.width + x;
+      for (let j = 0; j < dot.length; j += 1) pixels[middle + dot[j]] = colours[types[i]];
     }
     pen.putImageData(image, 0, 0);
     this.drawOver();
@@ -249,12 +252,12 @@ export class LibraryMap {
   }
 }
 
-/** Steps from the middle of a dot to each of its pixels. */
-function disc(radius) {
+/** Steps in memory from the middle of a dot to each of its pixels. */
+function disc(radius, width) {
   const steps = [];
   const reach = Math.ceil(radius);
   for (let dy = -reach; dy <= reach; dy += 1) {
-    for (let dx = -reach; dx <= reach; dx += 1) if (dx * dx + dy * dy <= radius * radius) steps.push([dx, dy]);
+    for (let dx = -reach; dx <= reach; dx += 1) if (dx * dx + dy * dy <= radius * radius) steps.push(dy * width + dx);
   }
   return steps;
 }

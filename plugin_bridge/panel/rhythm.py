@@ -13,7 +13,7 @@ FRAME, HOP = 1024, 256
 FRAME_RATE = SAMPLE_RATE / HOP
 
 HEARD_S = 60.0
-"""The part that the tempo is estimated from."""
+"""The part that the tempo is estimated from: the loudest."""
 
 SLOWEST_BPM, FASTEST_BPM, USUAL_BPM = 60.0, 200.0, 125.0
 BEATS_A_BAR = 4
@@ -114,7 +114,8 @@ def find_beat(samples: FloatArray) -> Beat:
     Args:
         samples: (T,) float32.
     """
-    rises = novelty(samples[: round(HEARD_S * SAMPLE_RATE)])
+    start = _loudest(samples, round(HEARD_S * SAMPLE_RATE))
+    rises = novelty(samples[start : start + round(HEARD_S * SAMPLE_RATE)])
     rises -= _smooth(rises, round(0.5 * FRAME_RATE))
     n = 1 << 18  # zero-padded: .04 bpm from bin to bin
     spectrum = np.abs(np.fft.rfft(rises, n))
@@ -133,18 +134,31 @@ def find_beat(samples: FloatArray) -> Beat:
     bpm = float(tempi[near][int(np.argmax(sharp))])
     if abs(bpm - round(bpm)) < 0.3:
         bpm = float(round(bpm))
-    return Beat(bpm, _first_beat(rises, bpm))
+    return Beat(bpm, _first_beat(rises, bpm, start / HOP))
 
 
 _BEATS = ((1, 1.0), (2, 0.5), (4, 0.25))
 
 
-def _first_beat(rises: FloatArray, bpm: float) -> int:
-    """Sample of the first beat: the phase whose comb catches most."""
+def _loudest(samples: FloatArray, n: int) -> int:
+    """Where the n samples begin that hold most energy, to the second."""
+    if len(samples) <= n:
+        return 0
+    energy = np.add.reduceat(samples**2, np.arange(0, len(samples), SAMPLE_RATE))
+    sums = np.convolve(energy, np.ones(n // SAMPLE_RATE), "valid")
+    return min(int(sums.argmax()) * SAMPLE_RATE, len(samples) - n)
+
+
+def _first_beat(rises: FloatArray, bpm: float, start: float) -> int:
+    """Sample of the first beat: the phase whose comb catches most.
+
+    Args:
+        rises: (F,) from frame `start` of the bounce on.
+    """
     period = 60 / bpm * FRAME_RATE  # frames
     phases = np.arange(0, period, 0.5)
     beats = np.arange(max(1, int((len(rises) - period) / period)))
-    at = np.round(phases[:, None] + beats * period).astype(int)  # (n_phases, n_beats)
+    at = np.round(((phases - start) % period)[:, None] + beats * period).astype(int)  # (n_phases, n_beats)
     caught = np.maximum(rises, 0)[np.minimum(at, len(rises) - 1)].mean(axis=1)
     near_start = np.minimum(phases, period - phases) < 0.03 * FRAME_RATE
     if caught[near_start].max() >= 0.7 * caught.max():

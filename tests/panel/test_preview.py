@@ -115,6 +115,14 @@ def test_the_beat_of_a_clicking_song_is_found(bpm, first_s):
     assert beat.first / SAMPLE_RATE == pytest.approx(first_s, abs=0.02)
 
 
+def test_the_beat_is_looked_for_where_something_plays():
+    samples = np.zeros(100 * SAMPLE_RATE, np.float32)
+    for n in range(150, 190):
+        start = round(n * 60 / 125 * SAMPLE_RATE)
+        samples[start : start + len(click())] += click()
+    assert find_beat(samples) == Beat(125.0, 0)
+
+
 def test_the_beat_of_the_demo_song_is_found(sounds):
     stems = [read_audio(path) for path in sorted((sounds / "stems").glob("*.wav"))]
     beat = find_beat(sum(stems))

@@ -10,6 +10,7 @@ const state = {
   presses: [], press: null, details: new Map(), loop: null, type: null, chosen: new Map(),
   mode: "mix", original: false, patterns: {}, bpm: null, shift: 0, locked: new Map(), view: "six", preset: "default", presets: [], run: null,
 };
+const SECOND = new Set(["copy", "reveal", "similar", "undo"]); /* as pictures alone where there is little room */
 const player = new Player(() => drawTransport());
 let page, openSimilar;
 
@@ -213,6 +214,7 @@ function draw() {
   drawDetails();
   drawMarks();
   drawChosen();
+  drawLoop();
 }
 
 function fileButton() {
@@ -361,7 +363,7 @@ function drawDock() {
   const { taste, used } = marks.of.get(hit.id) ?? {};
   const locked = state.locked.get(hit.type)?.id === hit.id;
   const focused = dock.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-  const act = (key, name, label, run, pressed) => button(name, label, run, { "data-key": key, title: label, "aria-pressed": pressed === undefined ? null : String(pressed) });
+  const act = (key, name, label, run, pressed) => button(name, label, run, { "data-key": key, title: label, class: `button${SECOND.has(key) ? " second" : ""}`, "aria-pressed": pressed === undefined ? null : String(pressed) });
   dock.dataset.type = hit.type;
   dock.replaceChildren(
     h("div", { class: "dock-picture" }, details ? wave(details.peaks) : null),

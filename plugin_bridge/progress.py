@@ -47,7 +47,7 @@ def describe(done: int, total: int, elapsed_s: float, unit: str) -> str:
     """ "1,200 of 5,000 files, 240 files/s, 16 s left"."""
     rate = done / elapsed_s if elapsed_s > 0 else 0.0
     left = f", {duration((total - done) / rate)} left" if rate > 0 and total >= done else ""
-    return f"{done:,} of {total:,} {unit}, {rate:,.0f} {unit}/s{left}"
+    return f"{done:,} of {total:,} {unit}, {rate:{',.0f' if rate >= 10 else '.1f'}} {unit}/s{left}"
 
 
 def duration(seconds: float) -> str:

@@ -133,7 +133,7 @@ def test_a_run_folder_serves_until_its_model_is_exported(tmp_path):
 
 
 MISTAKES = (
-    (("train", "STEMS", "--preset", "smal"), "did you mean small?"),
+    (("train", "STEMS", "--preset", "smal"), "expected small"),
     (("train", "STEMS", "--preset", "small", "--set", "data.bacth=3"), "did you mean data.batch?"),
     (("train", "STEMS", "--preset", "small", "--set", "data.batch"), "found no =; expected TABLE.KEY=VALUE"),
     (("train", "/nowhere", "--preset", "small"), "/nowhere: found no such folder"),

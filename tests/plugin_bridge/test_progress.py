@@ -26,8 +26,8 @@ def test_short_work_is_silent():
 def test_a_file_gets_a_line_every_ten_seconds():
     lines = run(io.StringIO(), [2.1, 5.0, 12.2]).splitlines()
     assert lines == [
-        "indexing: 1 of 100 files, 0 files/s, 3 min 28 s left",
-        "indexing: 3 of 100 files, 0 files/s, 6 min 34 s left",
+        "indexing: 1 of 100 files, 0.5 files/s, 3 min 28 s left",
+        "indexing: 3 of 100 files, 0.2 files/s, 6 min 34 s left",
     ]
 
 
@@ -46,4 +46,4 @@ def test_durations(seconds, text):
 
 def test_rates():
     assert describe(1200, 5000, 5.0, "files") == "1,200 of 5,000 files, 240 files/s, 16 s left"
-    assert describe(0, 0, 0.0, "files") == "0 of 0 files, 0 files/s"
+    assert describe(0, 0, 0.0, "files") == "0 of 0 files, 0.0 files/s"

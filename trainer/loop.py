@@ -24,7 +24,7 @@ from trainer.loader import Batch
 from trainer.loader import batches as waveform_batches
 from trainer.model import Pair, build
 from trainer.run_folder import Log, describe, load_weights, resume, save
-from trainer.settings import Loss, Optimiser, Settings
+from trainer.settings import Data, Loss, Optimiser, Settings
 from trainer.spectrogram import PowerMel
 
 LOG_EVERY = 20
@@ -40,7 +40,7 @@ class Views:
     Attributes:
         query, key: (B, D).
         query2, key2: (B, D), of the same songs, or None without QSInv.
-        exclude: (B, B) bool, pairs that are no fair negatives: one song's, or equal samples.
+        exclude: (B, B) bool, pairs that are no fair negatives (`data.exclude`).
         exclude2: the same for keys against second keys.
     """
 
@@ -105,7 +105,6 @@ def train(
     with _process_group() as (rank, n_ranks):
         _check_size(settings, corpus, n_ranks)
         place = torch.device(device or _own_device(rank))
-        run.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(settings.run.seed)
         pair = build(settings.model) if not start else Pair(settings.model)
         if start:
@@ -113,6 +112,7 @@ def train(
         pair = pair.to(place, memory_format=torch.channels_last)
         optimiser = _optimiser(pair, settings.optimiser)
         step, best = resume(run, pair, optimiser, settings, corpus)
+        _check_step(step, run, n_ranks, place)
         if rank == 0:
             describe(run, settings, corpus, start, step)
         batches = pipeline(corpus, settings, step, rank, n_ranks, place, report)
@@ -126,7 +126,7 @@ def train(
                     group["lr"] = learning_rate(settings, step)
                 with torch.autocast(place.type, torch.bfloat16, enabled=settings.run.precision == "bfloat16"):
                     views = _views(trained, *mixes_and_hits)
-                loss, values = _loss(terms, _gathered(views, batch))
+                loss, values = _loss(terms, _gathered(views, batch, settings.data))
                 if not torch.isfinite(loss):
                     raise _not_finite(step, loss.item(), batch, corpus)
                 optimiser.zero_grad(set_to_none=True)
@@ -177,7 +177,11 @@ def _from_waveforms(corpus, settings, step, rank, n_ranks, place, report):
 
 
 def _from_mels(corpus, settings, step, rank, n_ranks, place, report):
-    stored = mels.Mels.open(corpus, lambda done, total: report(f"spectrograms: {done} of {total} songs"))
+    def told(done: int, total: int) -> None:
+        if rank == 0 and done * 10 // total > (done - 1) * 10 // total:  # ten lines, however many songs
+            report(f"spectrograms: {done} of {total} songs")
+
+    stored = mels.Mels.open(corpus, told)
     for batch in mels.batches(stored, settings, step, settings.data.batch // n_ranks, rank):
         rng = torch.Generator(place).manual_seed(_seed(settings.run.seed, step, rank))
         query, key, *second = (None if x is None else x.to(place) for x in _four(batch))
@@ -216,17 +220,17 @@ def _loss(terms: dict[str, tuple[float, Term]], views: Views) -> tuple[Tensor, d
     return sum(terms[name][0] * value for name, value in values.items()), values
 
 
-def _gathered(views: list[Tensor], batch: Batch) -> Views:
+def _gathered(views: list[Tensor], batch: Batch, data: Data) -> Views:
     """All processes' embeddings, with gradients, and the tables of unfair negatives."""
     place = views[0].device
-    song, content = gather(batch.song.to(place)), gather(batch.content.to(place))
+    song, content = gather(batch.song.to(place)), gather(batch.content.to(place))  # (B,)
     other = content if batch.content2 is None else gather(batch.content2.to(place))
-    same_song = song[:, None] == song
+    unfair = (song[:, None] == song) & (data.exclude == "song")  # (B, B)
     query, key, *second = (gather(z) for z in views)
     return Views(
         *(query, key, *(second or (None, None))),
-        exclude=same_song | (content[:, None] == content),
-        exclude2=same_song | (content[:, None] == other),
+        exclude=unfair | (content[:, None] == content),
+        exclude2=unfair | (content[:, None] == other),
     )
 
 
@@ -309,6 +313,20 @@ def _check_size(settings: Settings, corpus: Corpus, n_ranks: int) -> None:
     if settings.data.batch % n_ranks:
         raise BadRequest(
             "data.batch", found=f"{settings.data.batch} for {n_ranks} processes", expected="a multiple"
+        )
+
+
+def _check_step(step: int, run: Path, n_ranks: int, place: torch.device) -> None:
+    """Refuses to go on where processes found different checkpoints: on a host that does not share the folder."""
+    if n_ranks == 1:
+        return
+    steps = gather(torch.tensor([step], device=place)).tolist()
+    if len(set(steps)) > 1:
+        raise BadRequest(
+            str(run),
+            found=f"checkpoints of the steps {', '.join(map(str, steps))}",
+            expected="one checkpoint for all processes",
+            remedy="put the run's folder where every host sees it",
         )
 
 

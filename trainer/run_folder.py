@@ -13,7 +13,9 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,20 @@ from trainer.model import Pair
 from trainer.settings import Settings, to_toml
 
 FORMAT = 1
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what a disk refuses into an error that a user can mend. Raises Refused."""
+    try:
+        yield
+    except OSError as error:
+        raise Refused(
+            str(path),
+            found=error.strerror or str(error),
+            expected="a run folder that can be written",
+            remedy="make room; the same command goes on from the last checkpoint",
+        ) from None
 
 
 def load_weights(pair: Pair, path: Path, settings: Settings) -> None:
@@ -83,7 +99,8 @@ def save(
         "settings": to_toml(settings),
         "corpus": corpus.digest,
     }
-    write_bytes(path, safetensors.torch.save(tensors, facts))
+    with writing(path):
+        write_bytes(path, safetensors.torch.save(tensors, facts))
 
 
 def resume(
@@ -102,10 +119,18 @@ def resume(
                 _, place, key = name.split(".", 2)
                 states.setdefault(int(place), {})[key] = file.get_tensor(name)
     _same(path, "corpus", facts["corpus"], corpus.digest)
-    for found, expected in zip(facts["settings"].splitlines(), to_toml(settings).splitlines(), strict=False):
-        _same(path, "settings", found, expected)
+    _same_settings(path, facts["settings"], settings)
     optimiser.load_state_dict({**optimiser.state_dict(), "state": states})
     return int(facts["step"]), json.loads(facts["best"])
+
+
+def _same_settings(path: Path, text: str, settings: Settings) -> None:
+    """Refuses another value of anything that the checkpoint names; what it does not know came later than it."""
+    tables = tomllib.loads(text)
+    for table, values in asdict(settings).items():
+        for key, value in values.items() if isinstance(values, dict) else ():
+            found = tables.get(table, {}).get(key, value)
+            _same(path, "settings", f"{table}.{key} = {found}", f"{table}.{key} = {value}")
 
 
 def _same(path: Path, what: str, found: str, expected: str) -> None:
@@ -114,7 +139,6 @@ def _same(path: Path, what: str, found: str, expected: str) -> None:
 
 
 def describe(run: Path, settings: Settings, corpus: Corpus, start: Path | None, step: int) -> None:
-    write_bytes(run / "settings.toml", to_toml(settings).encode())
     facts = {
         "format": FORMAT,
         "preset": settings.name,
@@ -125,7 +149,10 @@ def describe(run: Path, settings: Settings, corpus: Corpus, start: Path | None, 
         "resumed_at": step,
         "torch": torch.__version__,
     }
-    write_bytes(run / "run.json", json.dumps(facts, indent=1).encode())
+    with writing(run):
+        run.mkdir(parents=True, exist_ok=True)
+        write_bytes(run / "settings.toml", to_toml(settings).encode())
+        write_bytes(run / "run.json", json.dumps(facts, indent=1).encode())
 
 
 def _commit() -> str | None:
@@ -142,18 +169,20 @@ class Log:
 
     def __init__(self, run: Path, step: int, settings: Settings, report: Callable[[str], None]) -> None:
         self._path, self._settings, self._report = run / "metrics.jsonl", settings, report
-        if self._path.exists():  # steps after the checkpoint that a killed run went on from are done again
-            lines = [line for line in self._path.read_text().splitlines() if _step_of(line) <= step]
-            with replacing(self._path) as file:
-                file.writelines(f"{line}\n".encode() for line in lines)
-        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+        with writing(run):
+            if self._path.exists():  # steps after the last checkpoint are done again
+                lines = [line for line in self._path.read_text().splitlines() if _step_of(line) <= step]
+                with replacing(self._path) as file:
+                    file.writelines(f"{line}\n".encode() for line in lines)
+            self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
         self._since, self._from, self._first = time.monotonic(), step, step
 
     def __enter__(self) -> Log:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._board.close()
+        with writing(self._path):
+            self._board.close()
 
     def step(self, step: int, loss: float, terms: dict[str, float]) -> None:
         seconds = time.monotonic() - self._since
@@ -172,11 +201,12 @@ class Log:
         return {"step": step, "rank": rank, "eval": figures} if rank < best.get("rank", np.inf) else best
 
     def _write(self, line: dict[str, Any]) -> None:
-        with self._path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        for name, value in line.items():
-            if isinstance(value, float):
-                self._board.add_scalar(name, value, line["step"])
+        with writing(self._path):
+            with self._path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            for name, value in line.items():
+                if isinstance(value, float):
+                    self._board.add_scalar(name, value, line["step"])
 
 
 def _step_of(line: str) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import torch
 
 from encoders.errors import BadRequest, NotFound, Refused
 from trainer import loop
+from trainer.loader import Batch
 from trainer.loop import learning_rate, objective, train
 from trainer.run_folder import picked
 from trainer.settings import load
@@ -107,7 +109,9 @@ def test_a_finished_run_does_nothing_more(small_corpus, whole_run):
 
 def test_a_run_of_other_settings_is_refused_with_both_values(small_corpus, whole_run):
     other = replace(TINY, optimiser=replace(TINY.optimiser, learning_rate=0.5))
-    with pytest.raises(BadRequest, match=r"found learning_rate = 0.002; expected learning_rate = 0.5"):
+    with pytest.raises(
+        BadRequest, match=r"found optimiser.learning_rate = 0.002; expected optimiser.learning_rate = 0.5"
+    ):
         train(other, small_corpus.path, whole_run, device="cpu", report=quiet)
 
 
@@ -150,6 +154,24 @@ def test_a_batch_larger_than_the_corpus_is_refused(small_corpus, tmp_path):
         train(replace(TINY, data=replace(TINY.data, batch=9999)), small_corpus.path, tmp_path, report=quiet)
 
 
+def test_a_full_disk_is_told_and_the_last_checkpoint_stands(small_corpus, whole_run, tmp_path):
+    resource = pytest.importorskip("resource", reason="Windows has no limit on the size of files")
+    run = tmp_path / "run"
+    shutil.copytree(whole_run, run)
+    (run / "last.safetensors").write_bytes((run / "best.safetensors").read_bytes())
+    before = (run / "last.safetensors").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))  # as a disk with so much room
+    try:
+        with pytest.raises(Refused, match=r"best.safetensors|last.safetensors|run: .*make room"):
+            train(TINY, small_corpus.path, tmp_path / "other", device="cpu", report=quiet)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (
+        not list(tmp_path.glob("other/*.safetensors")) and (run / "last.safetensors").read_bytes() == before
+    )
+
+
 def test_a_loss_that_is_no_number_names_the_batch(small_corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(loop.losses, "contrastive", lambda query, *_: query.sum() * math.nan)
     with pytest.raises(BadRequest, match=r"step 1: found a loss of nan.*songs of the batch: song\d"):
@@ -169,6 +191,17 @@ def test_waveforms_train_too(small_corpus, tmp_path):
     assert line["loss"] == pytest.approx(sum(weights[name] * line[name] for name in terms), rel=1e-4)
 
 
+def test_what_is_no_negative_is_the_presets_choice():
+    """Rows 0 and 1 are hits of one song, rows 1 and 2 the same sample in two songs."""
+    z, song, content = torch.eye(4), torch.tensor([0, 0, 1, 2]), torch.tensor([5, 6, 6, 7])
+    batch = Batch(z, z, song=song, content=content, type=song, query2=z, key2=z, content2=content.roll(1))
+    paper, small = (loop._gathered([z, z, z, z], batch, load(name).data) for name in ("samplematch", "small"))
+    pairs = [{tuple(pair) for pair in table.nonzero().tolist()} for table in (paper.exclude, small.exclude)]
+    own = {(row, row) for row in range(4)}
+    assert pairs == [own | {(1, 2), (2, 1)}, own | {(1, 2), (2, 1), (0, 1), (1, 0)}]
+    assert paper.exclude2.nonzero().tolist() == [[0, 1], [1, 2], [1, 3], [2, 2], [2, 3], [3, 0]]
+
+
 def test_a_weight_of_nothing_leaves_the_term_out():
     assert set(objective(load("no-vcreg").loss)) == {"contrastive", "norm"}
     assert set(objective(load("qsinv").loss)) >= {"invariance_query", "invariance_key"}
@@ -180,7 +213,7 @@ def test_the_learning_rate_warms_up_and_falls():
     )
     rates = [learning_rate(cosine, step) for step in (1, 10, 55, 100)]
     assert rates[0] < rates[2] < rates[1] < cosine.optimiser.learning_rate and rates[3] == pytest.approx(0)
-    assert {learning_rate(load("samplematch"), step) for step in (1, 199_000)} == {3e-4}
+    assert {learning_rate(load("samplematch"), step) for step in (1, 169_200)} == {3e-4}
 
 
 def test_the_best_is_picked_by_the_presets_figure():
@@ -212,8 +245,9 @@ with _process_group() as (rank, n_ranks):
     mine = slice(rank * 8 // n_ranks, (rank + 1) * 8 // n_ranks)
     trained = _shared(pair, n_ranks, torch.device("cpu"))
     batch = Batch(data[0, mine], data[1, mine], song=ids[mine], content=ids[mine], type=ids[mine])
-    views = _gathered(list(trained(batch.query, batch.key)), batch)
-    loss = sum(weight * term(views) for weight, term in objective(load("samplematch").loss).values())
+    paper = load("samplematch")
+    views = _gathered(list(trained(batch.query, batch.key)), batch, paper.data)
+    loss = sum(weight * term(views) for weight, term in objective(paper.loss).values())
     loss.backward()
     if rank == 0:
         torch.save([loss.detach()] + [p.grad for p in pair.parameters()], sys.argv[1])

@@ -49,6 +49,7 @@ MIGRATIONS = (
         PRIMARY KEY (folder, path)
     ) WITHOUT ROWID;
     CREATE INDEX files_by_content ON files (content);
+    CREATE INDEX files_unread ON files (folder, path) WHERE content IS NULL AND code IS NULL;
     CREATE TABLE contents (
         content BLOB PRIMARY KEY,    -- 16 bytes of blake2b
         duration_s REAL NOT NULL,

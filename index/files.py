@@ -105,10 +105,18 @@ def _left_out(path: bytes, typed: Typed | None) -> tuple[str, str] | tuple[None,
     return None, None
 
 
-def jobs(db: sqlite3.Connection, model: int) -> dict[bytes, Job]:
-    """Path → what waits for it: files not read yet, and one file for each content without a key of this model."""
+def jobs(db: sqlite3.Connection, model: int, since: int | None = None) -> dict[bytes, Job]:
+    """Path → what waits for it: files not read yet, and one file for each content without a key of this model.
+
+    Args:
+        since: a revision at which no content lacked its key: only those touched later are looked at. None looks at
+            them all.
+    """
     waiting: dict[bytes, Job] = {}
-    for folder_path, folder, path, changed_ns in db.execute(_WAITING, {"model": model}):
+    keyless = _KEYLESS.format(touched="" if since is None else TOUCHED_FILES)
+    for folder_path, folder, path, changed_ns in db.execute(
+        f"{_UNREAD} UNION ALL {keyless}", {"model": model, "since": since}
+    ):
         name = os.path.join(folder_path, path)
         before = waiting[name].places if name in waiting else ()
         waiting[name] = Job((*before, (folder, path)), changed_ns)
@@ -182,14 +190,19 @@ _PUT_FILE = """
 """
 """Not REPLACE: that deletes without firing the triggers."""
 
-_WAITING = """
+TOUCHED_FILES = "AND files.content IN (SELECT content FROM touched WHERE revision > :since)"
+
+_UNREAD = """
     SELECT folders.path, files.folder, files.path, max(files.mtime_ns, files.ctime_ns)
     FROM files JOIN folders ON folders.id = files.folder
     WHERE folders.state = 'online' AND files.content IS NULL AND files.code IS NULL
-    UNION ALL
+"""
+_KEYLESS = """
     SELECT folders.path, files.folder, min(files.path), 0 FROM files JOIN folders ON folders.id = files.folder
-    JOIN contents USING (content)
-    WHERE folders.state = 'online' AND files.code IS NULL AND contents.code IS NULL
+    LEFT JOIN contents USING (content)
+    WHERE folders.state = 'online' AND files.code IS NULL AND files.content NOT NULL AND contents.code IS NULL
         AND NOT EXISTS (SELECT 1 FROM vectors WHERE vectors.model = :model AND vectors.content = files.content)
+        {touched}
     GROUP BY files.content
 """
+"""A content may have no row of its own: it was taken for known because of a copy that then could not be read."""

@@ -25,7 +25,7 @@ from index.report import FolderState, LibraryStatus, Skipped, read_folders, read
 from index.scan import compare
 from index.sight import Glance, Lookout, Sight
 from index.snapshot import Snapshot, Table, advanced, rebuilt
-from index.types_by_sound import guess_types
+from index.types_by_sound import Guesser
 from index.vectors import N_QUERIES
 from index.watch import Follower, Parts
 
@@ -87,7 +87,8 @@ class Library:
         self._adopting = threading.Lock()
         self._closing = threading.Event()
         self._lookout = Lookout()
-        self._settled_at = -1  # the revision at which nothing waited
+        self._settled_at: int | None = None  # the revision at which what was read had its key and its type
+        self._waits = False  # files that were too young then
         with ExitStack() as ends:
             ends.callback(StateLock(self.state).release)
             self._catalogue = Catalogue(self.state)
@@ -97,6 +98,7 @@ class Library:
             with self._catalogue.change() as db:
                 self._model = model_id(db, encoder.card.digest)
                 catalogue.set_model_in_use(db, encoder.card.digest)
+            self._guesser = Guesser(self._catalogue, self._model, encoder.card.dim)
             self._keeper = Keeper(self.state, self._catalogue, self._model, encoder.card)
             self.snapshot = self._keeper.load()
             self._ends = ends.pop_all()
@@ -152,12 +154,15 @@ class Library:
             self._encode_waiting(aside, encoder, model, told)
         with self._syncing:
             self._encode_waiting(self._decoders, encoder, model, told)  # what came meanwhile
-            guess_types(self._catalogue, model, card.dim)
+            guesser = Guesser(self._catalogue, model, card.dim)
+            guesser.guess()
+            keeper = Keeper(self.state, self._catalogue, model, card)
+            snapshot = keeper.load()
             with self._catalogue.change() as db:
                 catalogue.set_model_in_use(db, card.digest)
-            before, self._keeper = self._keeper, Keeper(self.state, self._catalogue, model, card)
-            self._model, self._settled_at = model, -1
-            self.encoder, self.snapshot = encoder, self._keeper.load()
+            before, self._keeper = self._keeper, keeper
+            self._model, self._guesser, self._settled_at = model, guesser, None
+            self.encoder, self.snapshot = encoder, snapshot
             self._keep()
         return before
 
@@ -357,7 +362,7 @@ class Library:
             The paths left waiting because they changed less than `hold_still_s` ago.
         """
         with self._catalogue.reading() as db:
-            if revision_of(db) == self._settled_at:
+            if revision_of(db) == self._settled_at and not self._waits:
                 return ()
         published_at = time.monotonic()
 
@@ -368,16 +373,26 @@ class Library:
                 published_at = time.monotonic()
             progress(done, total)
 
-        young = self._encode_waiting(self._decoders, self.encoder, self._model, told, hold_still_s)
-        guess_types(self._catalogue, self._model, self.encoder.card.dim)
+        since = self._settled_at
+        young = self._encode_waiting(self._decoders, self.encoder, self._model, told, since, hold_still_s)
+        self._guesser.guess(since)
         with self._catalogue.reading() as db:
-            self._settled_at = -1 if young else revision_of(db)
+            self._settled_at, self._waits = revision_of(db), bool(young)
         return young
 
     def _encode_waiting(
-        self, decoders: Decoders, encoder: KeyEncoder, model: int, told: Progress, hold_still_s: float = 0.0
+        self,
+        decoders: Decoders,
+        encoder: KeyEncoder,
+        model: int,
+        told: Progress,
+        since: int | None = None,
+        hold_still_s: float = 0.0,
     ) -> tuple[bytes, ...]:
         """Reads what waits for a model and encodes what has no key of it, each file once.
+
+        Args:
+            since: a revision at which nothing that was read lacked its key.
 
         Returns:
             The paths left waiting because they changed less than `hold_still_s` ago.
@@ -388,10 +403,16 @@ class Library:
                 raise Busy("the library", found="it is being closed", remedy="sync again later")
             told(done, total)
 
-        tried: set[bytes] = set()
+        tried: set[tuple[bytes, int]] = (
+            set()
+        )  # a file once to be read, and once more for a key of its content
         while True:
             with self._catalogue.reading() as db:
-                waiting = {path: job for path, job in jobs(db, model).items() if path not in tried}
+                waiting = {
+                    path: job
+                    for path, job in jobs(db, model, since).items()
+                    if (path, job.changed_ns) not in tried
+                }
             now_ns = time.time_ns()
             young = {
                 path for path, job in waiting.items() if 0 <= now_ns - job.changed_ns < hold_still_s * 1e9
@@ -399,7 +420,7 @@ class Library:
             old = {path: job for path, job in waiting.items() if path not in young}
             if not old:
                 return tuple(sorted(young))
-            tried |= old.keys()
+            tried |= {(path, job.changed_ns) for path, job in old.items()}
             examine(self._catalogue, decoders, encoder, model, old, told_unless_closing)
 
     def _publish(self) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import numpy as np
 from numpy.typing import NDArray
 
 from encoders.audio import FloatArray
 from index import catalogue
 from index.catalogue import Catalogue
+from index.files import TOUCHED_FILES
 
 N_NEIGHBOURS = 9
 N_AGREE = 5
@@ -25,29 +28,57 @@ MORE_LABELLED = 1.25
 _ROWS = 4096
 
 
-def guess_types(truth: Catalogue, model: int, dim: int) -> None:
-    """Gives a type to every key whose names tell none."""
-    with truth.reading() as db:
-        n_labelled = db.execute(_N_LABELLED, {"model": model}).fetchone()[0]
-        n_before = catalogue.labelled_at_guess(db, model)
-        anew = n_labelled > MORE_LABELLED * n_before
-        nameless = db.execute(_NAMELESS + ("" if anew else _UNGUESSED), {"model": model}).fetchall()
+class Guesser:
+    """Gives a type to every key whose names tell none. Who votes is read anew only when enough has changed."""
+
+    def __init__(self, truth: Catalogue, model: int, dim: int) -> None:
+        self._truth, self._model, self._dim = truth, model, dim
+        self._counted_at = -1  # the revision at which the voters were read
+        self._voters = np.empty((0, dim), np.float32)  # (L, D)
+        self._types = np.empty(0, np.str_)  # (L,)
+
+    def guess(self, since: int | None = None) -> None:
+        """Guesses what has no guess yet, or everything where the names tell much more than they did.
+
+        Args:
+            since: a revision at which no guess was missing: only what was touched later is looked at. None looks at
+                everything.
+        """
+        values = {"model": self._model, "since": since}
+        with self._truth.reading() as db:
+            n_before = catalogue.labelled_at_guess(db, self._model)
+            n_labelled = self._count(db) if self._is_stale(db, n_before) else n_before
+            anew = n_labelled > MORE_LABELLED * n_before
+            which = "" if anew else _UNGUESSED + ("" if since is None else TOUCHED_FILES)
+            nameless = db.execute(_NAMELESS + which, values).fetchall()
         if not nameless:
             return
-        labelled = db.execute(_LABELLED, {"model": model, "per_type": PER_TYPE}).fetchall()
-    types = vote(
-        _matrix([vector for _, vector in nameless], dim),
-        _matrix([vector for _, vector in labelled], dim),
-        np.array([type_ for type_, _ in labelled]),
-    )
-    with truth.change() as db:
-        if anew:
-            catalogue.set_labelled_at_guess(db, model, n_labelled)
-        db.executemany(
-            """INSERT INTO guesses VALUES (?, ?, ?) ON CONFLICT (model, content)
-               DO UPDATE SET type = excluded.type WHERE type <> excluded.type""",
-            [(model, content, type_) for (content, _), type_ in zip(nameless, types, strict=True)],
-        )
+        types = vote(_matrix([vector for _, vector in nameless], self._dim), self._voters, self._types)
+        with self._truth.change() as db:
+            if anew:
+                catalogue.set_labelled_at_guess(db, self._model, n_labelled)
+            db.executemany(
+                """INSERT INTO guesses VALUES (?, ?, ?) ON CONFLICT (model, content)
+                   DO UPDATE SET type = excluded.type WHERE type <> excluded.type""",
+                [(self._model, content, type_) for (content, _), type_ in zip(nameless, types, strict=True)],
+            )
+
+    def _is_stale(self, db: sqlite3.Connection, n_before: int) -> bool:
+        """Whether so much was touched since the voters were read that they may be others now."""
+        if self._counted_at < catalogue.touched_after(db):
+            return True
+        n_touched = db.execute(
+            "SELECT count(*) FROM touched WHERE revision > ?", (self._counted_at,)
+        ).fetchone()[0]
+        return n_touched > 0 and n_touched >= (MORE_LABELLED - 1) * n_before
+
+    def _count(self, db: sqlite3.Connection) -> int:
+        """Reads the voters; returns how many keys have a telling name."""
+        rows = db.execute(_LABELLED, {"model": self._model, "per_type": PER_TYPE}).fetchall()
+        self._voters = _matrix([vector for _, vector in rows], self._dim)
+        self._types = np.array([type_ for type_, _ in rows], np.str_)
+        self._counted_at = catalogue.revision_of(db)
+        return db.execute(_N_LABELLED, {"model": self._model}).fetchone()[0]
 
 
 def vote(keys: FloatArray, labelled: FloatArray, types: NDArray[np.str_]) -> list[str]:
@@ -86,7 +117,7 @@ _KEYS = """
 _N_LABELLED = f"SELECT count(DISTINCT files.content) {_KEYS} AND files.type NOT NULL"
 _NAMELESS = f"SELECT DISTINCT files.content, vectors.vector {_KEYS} AND files.type IS NULL"
 _UNGUESSED = """
-    AND NOT EXISTS (SELECT 1 FROM guesses WHERE guesses.model = :model AND guesses.content = files.content)"""
+    AND NOT EXISTS (SELECT 1 FROM guesses WHERE guesses.model = :model AND guesses.content = files.content) """
 _LABELLED = f"""
     SELECT type, vector FROM (
         SELECT type, vector, row_number() OVER (PARTITION BY type ORDER BY content) AS place FROM (

@@ -95,10 +95,15 @@ class Keeper:
 
         def wait() -> None:
             files = forests_of(process, queries)
-            if files:
+            if not files:
+                return
+            try:
                 with self._manifest:
                     forests = self._cache.add_forests(name, files, self._card.dim)
-                take(base, replace(base, forests=forests))
+            except OSError as error:
+                log.warning("the forests cannot be noted, search stays exact: %s", error)
+                return
+            take(base, replace(base, forests=forests))
 
         self._grown = name
         self._growing = process, threading.Thread(target=wait, name="forester", daemon=True)

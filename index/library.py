@@ -263,21 +263,22 @@ class Library:
         with self._catalogue.change() as db:
             take_back(db, number)
 
-    def remember(self, query: FloatArray) -> None:
+    def remember(self, query: FloatArray, model: str) -> None:
         """Keeps the query of a press: approximate search is tuned on the last `N_QUERIES` of them.
 
         Args:
             query: (D,) float32.
+            model: digest of the model that made it, which may have been left since.
         """
         with self._catalogue.quietly() as db:
+            number = model_id(db, model)
             db.execute(
-                "INSERT INTO queries (model, vector) VALUES (?, ?)",
-                (self._model, query.astype("<f4").tobytes()),
+                "INSERT INTO queries (model, vector) VALUES (?, ?)", (number, query.astype("<f4").tobytes())
             )
             db.execute(
                 """DELETE FROM queries WHERE model = ?1 AND id <=
                    (SELECT id FROM queries WHERE model = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)""",
-                (self._model, N_QUERIES),
+                (number, N_QUERIES),
             )
 
     def folders(self) -> tuple[FolderState, ...]:

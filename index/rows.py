@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from encoders.audio import FloatArray
 from encoders.drum_types import TYPES
+from index.scan import AFTER_SEP, SEP
 
 CONTENT_BYTES = 16
 _CODE = {type_: code for code, type_ in enumerate(TYPES)}
@@ -79,9 +80,8 @@ class Rows:
         binary searches a folder."""
         inside = np.zeros(len(rows), np.bool_)
         for folder in folders:
-            prefix = folder.rstrip(b"/") + b"/"
-            first = _first(self, rows, prefix)
-            inside[first : _first(self, rows, prefix[:-1] + b"0")] = True  # "0" comes right after "/"
+            bare = folder.rstrip(SEP)
+            inside[_first(self, rows, bare + SEP) : _first(self, rows, bare + AFTER_SEP)] = True
         return inside
 
 

@@ -18,6 +18,9 @@ K_MAX = 1000
 _SLACK = 1e-5
 """How far a float32 score may lie from the exact one; candidates this close to the last place are scored anew."""
 
+_COPY_WORTH = 4
+"""Rows are gathered only where fewer than one in so many is wanted; else scoring them all is quicker."""
+
 ANOTHER_TAKE = 0.9
 """Likeness, from 0 at the mean of the candidates to 1 for equal keys, beyond which two one-shots are takes of one
 sound. Invented."""
@@ -154,12 +157,7 @@ def _candidates(
     Products row by row, not as a matrix: BLAS would wake its threads for each, which costs 50 times the work where
     a DAW has the cores busy.
     """
-    blocks = [
-        (table, rows, np.vecdot(table.rows.vectors[rows], query))
-        for table in snapshot.tables
-        for type_ in types
-        for rows in [_rows(table, type_, query, want, n)]
-    ]
+    blocks = [(table, *_scored(table, type_, query, want, n)) for table in snapshot.tables for type_ in types]
     scores = np.concatenate([scores for _, _, scores in blocks])
     if not len(scores):
         return []
@@ -170,14 +168,16 @@ def _candidates(
             float(table.rows.vectors[row].astype(np.float64) @ exact_query), table.rows.path(row), table, row
         )
         for table, rows, scores in blocks
-        for row in _numbers(rows)[scores >= last - _SLACK].tolist()
+        for row in rows[scores >= last - _SLACK].tolist()
     ]
     return sorted(found, key=lambda candidate: (-candidate.score, candidate.path))
 
 
-def _rows(table: Table, type_: str, query: FloatArray, want: Want, n: int) -> slice | NDArray[np.int64]:
-    """The rows of a type that may be among the best `n`: all that are live and within the limits, or what a forest
-    finds, where the press leaves room for a miss."""
+def _scored(
+    table: Table, type_: str, query: FloatArray, want: Want, n: int
+) -> tuple[NDArray[np.int64], FloatArray]:
+    """The rows of a type that may be among the best `n`, with their scores: all that are live and within the limits,
+    or what a forest finds, where the press leaves room for a miss."""
     block = table.rows.block(type_)
     kept = table.live[block.start : block.stop] if table.live is not None else None
     limits = list(_limits(table, block, want))
@@ -185,12 +185,17 @@ def _rows(table: Table, type_: str, query: FloatArray, want: Want, n: int) -> sl
         near = table.forests[type_].nearest(query, 2 * n)
         near = near if kept is None else near[kept[near]]
         if len(near) >= n:
-            return near + block.start
+            near += block.start
+            return near, np.vecdot(table.rows.vectors[near], query)
     for limit in limits:
         kept = limit if kept is None else kept & limit
-    if kept is None or kept.all():
-        return slice(block.start, block.stop)
-    return np.flatnonzero(kept) + block.start
+    rows = np.arange(block.start, block.stop)
+    if kept is None:
+        return rows, np.vecdot(table.rows.vectors[block.start : block.stop], query)
+    rows = rows[kept]
+    if len(rows) < len(kept) // _COPY_WORTH:
+        return rows, np.vecdot(table.rows.vectors[rows], query)
+    return rows, np.vecdot(table.rows.vectors[block.start : block.stop], query)[kept]
 
 
 def _limits(table: Table, block: range, want: Want) -> Iterator[NDArray[np.bool_]]:
@@ -201,10 +206,6 @@ def _limits(table: Table, block: range, want: Want) -> Iterator[NDArray[np.bool_
         yield duration_s <= want.longest_s
     if want.folders:
         yield table.rows.below(want.folders, block)
-
-
-def _numbers(rows: slice | NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
 
 
 def _diverse(pool: list[_Candidate], k: int, diversity: float) -> list[_Candidate]:

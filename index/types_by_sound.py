@@ -33,9 +33,8 @@ class Guesser:
 
     def __init__(self, truth: Catalogue, model: int, dim: int) -> None:
         self._truth, self._model, self._dim = truth, model, dim
-        self._counted_at = -1  # the revision at which the voters were read
-        self._voters = np.empty((0, dim), np.float32)  # (L, D)
-        self._types = np.empty(0, np.str_)  # (L,)
+        self._counted_at, self._n_labelled = -1, 0  # how many keys had a telling name at that revision
+        self._voters: tuple[FloatArray, NDArray[np.str_]] | None = None  # (L, D) and (L,), as of then
 
     def guess(self, since: int | None = None) -> None:
         """Guesses what has no guess yet, or everything where the names tell much more than they did.
@@ -46,39 +45,39 @@ class Guesser:
         """
         values = {"model": self._model, "since": since}
         with self._truth.reading() as db:
+            is_stale = self._is_stale(db)
+            if is_stale:
+                self._counted_at, self._voters = catalogue.revision_of(db), None
+                self._n_labelled = db.execute(_N_LABELLED, values).fetchone()[0]
             n_before = catalogue.labelled_at_guess(db, self._model)
-            n_labelled = self._count(db) if self._is_stale(db, n_before) else n_before
-            anew = n_labelled > MORE_LABELLED * n_before
+            anew = is_stale and self._n_labelled > MORE_LABELLED * n_before
             which = "" if anew else _UNGUESSED + ("" if since is None else TOUCHED_FILES)
             nameless = db.execute(_NAMELESS + which, values).fetchall()
-        if not nameless:
-            return
-        types = vote(_matrix([vector for _, vector in nameless], self._dim), self._voters, self._types)
+            if not nameless:
+                return
+            self._voters = self._voters or self._read_voters(db)
+        types = vote(_matrix([vector for _, vector in nameless], self._dim), *self._voters)
         with self._truth.change() as db:
             if anew:
-                catalogue.set_labelled_at_guess(db, self._model, n_labelled)
+                catalogue.set_labelled_at_guess(db, self._model, self._n_labelled)
             db.executemany(
                 """INSERT INTO guesses VALUES (?, ?, ?) ON CONFLICT (model, content)
                    DO UPDATE SET type = excluded.type WHERE type <> excluded.type""",
                 [(self._model, content, type_) for (content, _), type_ in zip(nameless, types, strict=True)],
             )
 
-    def _is_stale(self, db: sqlite3.Connection, n_before: int) -> bool:
-        """Whether so much was touched since the voters were read that they may be others now."""
+    def _is_stale(self, db: sqlite3.Connection) -> bool:
+        """Whether so much was touched since the names were counted that they may tell much more now."""
         if self._counted_at < catalogue.touched_after(db):
             return True
-        n_touched = db.execute(
-            "SELECT count(*) FROM touched WHERE revision > ?", (self._counted_at,)
-        ).fetchone()[0]
-        return n_touched > 0 and n_touched >= (MORE_LABELLED - 1) * n_before
+        touched = db.execute("SELECT count(*) FROM touched WHERE revision > ?", (self._counted_at,))
+        return touched.fetchone()[0] > (MORE_LABELLED - 1) * self._n_labelled
 
-    def _count(self, db: sqlite3.Connection) -> int:
-        """Reads the voters; returns how many keys have a telling name."""
-        rows = db.execute(_LABELLED, {"model": self._model, "per_type": PER_TYPE}).fetchall()
-        self._voters = _matrix([vector for _, vector in rows], self._dim)
-        self._types = np.array([type_ for type_, _ in rows], np.str_)
-        self._counted_at = catalogue.revision_of(db)
-        return db.execute(_N_LABELLED, {"model": self._model}).fetchone()[0]
+    def _read_voters(self, db: sqlite3.Connection) -> tuple[FloatArray, NDArray[np.str_]]:
+        rows = db.execute(_VOTERS, {"model": self._model, "per_type": PER_TYPE}).fetchall()
+        return _matrix([vector for _, vector in rows], self._dim), np.array(
+            [type_ for type_, _ in rows], np.str_
+        )
 
 
 def vote(keys: FloatArray, labelled: FloatArray, types: NDArray[np.str_]) -> list[str]:
@@ -118,11 +117,12 @@ _N_LABELLED = f"SELECT count(DISTINCT files.content) {_KEYS} AND files.type NOT 
 _NAMELESS = f"SELECT DISTINCT files.content, vectors.vector {_KEYS} AND files.type IS NULL"
 _UNGUESSED = """
     AND NOT EXISTS (SELECT 1 FROM guesses WHERE guesses.model = :model AND guesses.content = files.content) """
-_LABELLED = f"""
-    SELECT type, vector FROM (
-        SELECT type, vector, row_number() OVER (PARTITION BY type ORDER BY content) AS place FROM (
-            SELECT files.type AS type, files.content AS content, vectors.vector AS vector
-            {_KEYS} AND files.type NOT NULL GROUP BY files.content, files.type
+_VOTERS = f"""
+    SELECT type, vectors.vector FROM (
+        SELECT type, content, row_number() OVER (PARTITION BY type ORDER BY content) AS place FROM (
+            SELECT DISTINCT files.type AS type, files.content AS content {_KEYS} AND files.type NOT NULL
         )
-    ) WHERE place <= :per_type ORDER BY type, place
+    ) AS voters
+    JOIN vectors ON vectors.content = voters.content AND vectors.model = :model
+    WHERE place <= :per_type ORDER BY type, place
 """

@@ -194,9 +194,8 @@ class Follower:
         took_s = time.monotonic() - now
         for folder in parts:
             follow = self._follows[folder]
-            follow.dirty = {
-                path[len(folder) :].lstrip(SEP) for path in young if path.startswith(folder + SEP)
-            }
+            inside = _inside(folder)
+            follow.dirty = {path[len(inside) :] for path in young if path.startswith(inside)}
             follow.poll_at = time.monotonic() + max(POLL_S, 20 * took_s)
 
     def _tend(self) -> None:
@@ -266,8 +265,9 @@ class _Handler(FileSystemEventHandler):
                 self._note(os.fsencode(path))
 
     def _note(self, path: bytes) -> None:
-        if path.startswith(self._folder + SEP):
-            below = path[len(self._folder) + 1 :]
+        inside = _inside(self._folder)
+        if path.startswith(inside):
+            below = path[len(inside) :]
             if not is_hidden(below):
                 self._put((self._folder, below))
         else:  # the root itself, or under another name of it
@@ -313,6 +313,11 @@ def n_watches() -> int:
     except OSError:
         return 1 << 62
     return found
+
+
+def _inside(folder: bytes) -> bytes:
+    """How the paths in a folder begin; a drive's own ends in the separator already."""
+    return folder.rstrip(SEP) + SEP
 
 
 def _root(folder: bytes) -> tuple[int, int] | None:

@@ -49,7 +49,7 @@ class Daemon:
         self._state, self._library, self._version = state, library, version
         self._clock, self._on_press = clock, on_press
         self._stems = stems.StemStore()
-        self._queries: deque[FloatArray] = deque(maxlen=100)
+        self._queries: deque[tuple[FloatArray, str]] = deque(maxlen=100)  # each with its model
         self._handlers = MappingProxyType(
             {
                 addresses.SUGGEST_FILE: self._suggest_file,
@@ -79,7 +79,7 @@ class Daemon:
         engine = Engine(*self._library.pair())
         found = answer(press, engine, self._clock)
         told = document(found, engine, 1000 * (self._clock() - began))
-        self._queries.append(found.query)
+        self._queries.append((found.query, engine.snapshot.model))
         self._on_press(press, found, told)
         return found, told
 
@@ -87,7 +87,7 @@ class Daemon:
         """What no press should wait for: lets the library learn the queries, forgets idle stems. Called now and then."""
         self._stems.expire()
         while self._queries:
-            self._library.remember(self._queries.popleft())
+            self._library.remember(*self._queries.popleft())
 
     def _hold(self, call: Call, reply: Reply) -> int | None:
         return stems.answer(self._stems, call, reply)

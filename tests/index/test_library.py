@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -269,6 +270,50 @@ def test_types_by_sound(opened, drums):
     rows = library.snapshot.tables[-1].rows
     guessed = [row for row in range(len(rows)) if rows.guessed[row]]
     assert [(rows.path(row)[-13:], rows.type(row)) for row in guessed] == [(b"mystery/1.wav", "kick")]
+
+
+def test_names_that_come_later_change_what_was_guessed(opened, drums):
+    write_hit(drums / "mystery" / "1.wav", 100, seconds=0.048)
+    library = opened()
+    library.add(str(drums))
+    assert library.snapshot.by_type()["other"] == 1
+    for seed in range(20):
+        write_hit(drums / "kick" / f"{seed}.wav", 100, seconds=0.05 + 0.001 * seed)
+        library.sync()
+    assert library.snapshot.by_type()["kick"] == 21
+    write_hit(drums / "mystery" / "2.wav", 100, seconds=0.047)
+    library.sync()
+    assert library.snapshot.by_type()["kick"] == 22
+
+
+def test_a_copy_outlives_the_file_that_stood_for_both(opened, drums):
+    write_hit(drums / "a.wav", 1)
+    shutil.copyfile(drums / "a.wav", drums / "b.wav")
+    library = opened()
+
+    def examined(paths, is_known):
+        """As the workers answer when one copy changes between its digest and its decoding."""
+        for one in examine(paths, is_known):
+            yield one if one.samples is None or len(paths) == 1 else replace(one, stamp=None)
+
+    examine = library._decoders.examine
+    library._decoders.examine = examined
+    library.add(str(drums))
+    assert len(library.snapshot) == 1 and library.status().pending == 1
+    library._decoders.examine = examine
+    library.sync()
+    assert len(library.snapshot) == 2
+
+
+def test_queries_of_a_model_that_was_left_stay_its_own(opened, encoder):
+    library = opened()
+    other = StandIn(seed=1, dim=8)
+    library.adopt(other)
+    library.remember(np.ones(32, np.float32), encoder.card.digest)
+    library.remember(np.ones(8, np.float32), other.card.digest)
+    with library._catalogue.reading() as db:
+        sizes = db.execute("SELECT model, length(vector) FROM queries ORDER BY model").fetchall()
+    assert [size for _, size in sizes] == [4 * 32, 4 * 8] and sizes[0][0] != sizes[1][0]
 
 
 def test_one_library_a_state_folder(opened, tmp_path, encoder):

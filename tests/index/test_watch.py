@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from watchdog.events import FileCreatedEvent
 
 from index import watch
 from index.watch import Follower, is_network, n_folders, n_watches
@@ -147,3 +148,10 @@ def test_floods_collapse_to_the_whole_folder(drums):
 def test_what_the_system_says_of_drives_and_watches(drums):
     assert not is_network(os.fsencode(drums)) and is_network(rb"\\server\share")
     assert n_watches() >= 0 and n_folders(os.fsencode(drums)) == 1
+
+
+def test_a_drive_itself_is_followed_like_a_folder():
+    heard = []
+    handler = watch._Handler(watch.SEP, heard.append)
+    handler.dispatch(FileCreatedEvent(os.sep + os.path.join("kicks", "a.wav")))
+    assert heard == [(watch.SEP, os.path.join(b"kicks", b"a.wav"))]

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
 from encoders.errors import BadRequest, NotFound, Refused
@@ -115,6 +116,26 @@ def test_a_run_of_other_settings_is_refused_with_both_values(small_corpus, whole
         train(other, small_corpus.path, whole_run, device="cpu", report=quiet)
 
 
+def test_a_checkpoint_from_before_a_setting_was_there_goes_on(small_corpus, whole_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(whole_run, run)
+    with loop_file(run / "last.safetensors") as file:
+        facts, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    facts["settings"] = facts["settings"].replace('exclude = "song"\n', "")
+    safetensors.torch.save_file(tensors, run / "last.safetensors", facts)
+    longer = replace(TINY, run=replace(TINY.run, seed=1))
+    with pytest.raises(BadRequest, match=r"found run.seed = 0; expected run.seed = 1"):
+        train(longer, small_corpus.path, run, device="cpu", report=quiet)
+    assert train(TINY, small_corpus.path, run, device="cpu", report=quiet)["rank"] <= 1
+
+
+def test_processes_that_found_different_checkpoints_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "gather", lambda step: torch.cat([step, torch.tensor([0])]))
+    loop._check_step(0, tmp_path, 2, torch.device("cpu"))
+    with pytest.raises(BadRequest, match=r"steps 40, 0; .*every host"):
+        loop._check_step(40, tmp_path, 2, torch.device("cpu"))
+
+
 def test_weights_of_another_architecture_are_refused_with_both_values(small_corpus, whole_run, tmp_path):
     wider = replace(TINY, model=replace(TINY.model, width=5))
     with pytest.raises(Refused, match=r'found .*"width": 4.*expected .*"width": 5'):
@@ -144,8 +165,6 @@ def test_a_start_begins_where_the_other_ended(small_corpus, whole_run, tmp_path)
 
 
 def loop_file(path: Path):
-    import safetensors
-
     return safetensors.safe_open(path, "pt")
 
 

@@ -7,9 +7,11 @@ import json
 import os
 import secrets
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from encoders.errors import SamplefitError
 from encoders.package import open_package
 from encoders.session import open_encoder
 from index.library import Library, read_folders
@@ -72,8 +74,9 @@ def _ask(daemon: running.Running, state: Path, arguments: argparse.Namespace) ->
             connection.ask("/samplefit/suggest", *options, id=name)
             return json.loads(files[0].read_text("utf-8"))
         finally:
-            for stem in stems:
-                connection.ask("/samplefit/stem/drop", stem, id=name)
+            with suppress(SamplefitError):  # of a daemon that has gone nothing is left to drop
+                for stem in stems:
+                    connection.ask("/samplefit/stem/drop", stem, id=name)
             for file in files:
                 file.unlink(missing_ok=True)
 

@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 
-from encoders.errors import SamplefitError
+from encoders.errors import Busy, SamplefitError
 from plugin_bridge.addresses import DONE, FAIL, PROGRESS, row_of
 from plugin_bridge.framing import LENGTH, Framing
 from plugin_bridge.osc import Argument, Message, encode, unpack
@@ -25,7 +25,7 @@ class Client:
     """One TCP connection to a daemon.
 
     Args:
-        timeout_s: longest silence that `ask` bears.
+        timeout_s: longest silence that `ask` bears, save where a request reports progress: that may take its time.
         token: what `ask` gives a daemon that wants one.
 
     Raises:
@@ -45,6 +45,7 @@ class Client:
         self._credentials = ("token", token) if token else ()
         self._received: Iterator[Message] = iter(())
         self._ids = (f"{os.getpid()}-{n}" for n in itertools.count())
+        self._timeout_s = timeout_s
         self._socket = socket.create_connection((host, port), timeout=timeout_s)
 
     def __enter__(self) -> Client:
@@ -87,11 +88,27 @@ class Client:
 
         Raises:
             Failed: the daemon said so.
-            TimeoutError, ConnectionError: as `receive`.
+            Busy: it has gone, or was silent for too long; the connection is closed then.
         """
         request_id = next(self._ids) if id is None else id
-        ends = row_of(address).ends
-        self.send(address, request_id, *arguments, *self._credentials)
+        row = row_of(address)
+        try:
+            self._socket.settimeout(None if PROGRESS in row.replies else self._timeout_s)
+            self.send(address, request_id, *arguments, *self._credentials)
+            return self._replies(address, request_id, row.ends, progress)
+        except OSError as error:
+            self._socket.close()
+            late = isinstance(error, TimeoutError)
+            raise Busy(
+                "the daemon",
+                found=f"no answer for {self._timeout_s:g} s" if late else "it ended before it answered",
+                expected="an answer",
+                remedy="end it and start it again" if late else "start it again",
+            ) from None
+
+    def _replies(
+        self, address: str, request_id: int | str, ends: tuple[str, ...], progress: Callable[[int, int], None]
+    ) -> list[Message]:
         replies: list[Message] = []
         while ends:
             reply = self.receive()

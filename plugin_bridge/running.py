@@ -9,10 +9,14 @@ from pathlib import Path
 
 from encoders.artefacts import write_bytes
 from encoders.errors import SamplefitError
+from index.lock import is_held
 from plugin_bridge.client import Client
 
 TOKEN_VARIABLE = "SAMPLEFIT_TOKEN"
 """What every request must carry, where the daemon listens beyond this machine; read by daemon and shell alike."""
+
+FIND_TIMEOUT_S = 5.0
+"""A status takes milliseconds; one that takes longer than this comes from a daemon that hangs."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,10 @@ class Running:
     version: str
     n_noise: int = 0
 
-    def connected(self) -> Client:
-        """A connection to it."""
+    def connected(self, timeout_s: float = 30.0) -> Client:
+        """A connection to it; see `Client`."""
         host = "127.0.0.1" if self.osc_host == "0.0.0.0" else self.osc_host
-        return Client(host, self.osc_port, token=os.environ.get(TOKEN_VARIABLE))
+        return Client(host, self.osc_port, timeout_s=timeout_s, token=os.environ.get(TOKEN_VARIABLE))
 
 
 def announce(state: Path, running: Running) -> None:
@@ -52,10 +56,15 @@ def withdraw(state: Path) -> None:
 
 
 def find(state: Path) -> Running | None:
-    """The daemon of this state folder, or None: no file, a stale one, or nobody who answers there."""
+    """The daemon of this state folder, or None: no file, a stale one, or nobody who answers there.
+
+    A killed daemon's port may be another's by now, of another state folder; only ours holds this one's lock.
+    """
+    if not is_held(state):
+        return None
     try:
         running = Running(**json.loads(_file(state).read_text("utf-8")))
-        with running.connected() as client:
+        with running.connected(FIND_TIMEOUT_S) as client:
             client.ask("/samplefit/status")
     except (OSError, ValueError, TypeError, SamplefitError):
         return None

@@ -1,0 +1,55 @@
+"""How a shell command meets daemons that have gone, hang, or belong to somebody else."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+
+from encoders.errors import Busy
+from index.lock import StateLock
+from plugin_bridge import running
+from plugin_bridge.client import Client
+from plugin_bridge.server import OscServer
+from tests.osc.service import Service
+
+
+def said_to_be(port: int) -> running.Running:
+    return running.Running(1, "127.0.0.1", port, None, None, "model", "cpu", "1")
+
+
+def test_a_daemon_is_found_only_by_the_lock_of_its_own_state_folder(tmp_path):
+    with OscServer(Service(), port=0) as server:
+        running.announce(tmp_path, said_to_be(server.port))
+        assert running.find(tmp_path) is None, "killed, and another daemon has its port"
+        lock = StateLock(tmp_path)
+        assert running.find(tmp_path) == said_to_be(server.port)
+        lock.release()
+
+
+def test_a_daemon_that_ends_before_it_answers_is_told():
+    with socket.create_server(("127.0.0.1", 0)) as listener, Client(*listener.getsockname()) as client:
+        listener.accept()[0].close()
+        with pytest.raises(Busy, match="ended before it answered"):
+            client.ask("/samplefit/sync")
+        with pytest.raises(Busy, match="ended before it answered"):
+            client.ask("/samplefit/stem/drop", "bass", id=1)
+
+
+def test_a_daemon_that_hangs_is_told():
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        Client(*listener.getsockname(), timeout_s=0.05) as client,
+        pytest.raises(Busy, match=r"no answer for 0\.05 s"),
+    ):
+        client.ask("/samplefit/status")
+
+
+def test_what_reports_progress_may_take_its_time():
+    service = Service()
+    with OscServer(service, port=0) as server, Client("127.0.0.1", server.port, timeout_s=0.05) as client:
+        timer = threading.Timer(0.3, service.may_sync.set)
+        timer.start()
+        assert client.ask("/samplefit/sync")[-1].arguments[1] == 7
+        timer.join()

@@ -245,6 +245,21 @@ def test_a_sound_that_the_model_has_no_key_for_costs_itself_alone(opened, drums)
     library.add(str(drums))
     assert len(library.snapshot) == 5
     assert [(Path(row.path).name, row.code) for row in library.skipped()] == [("quiet.wav", "no-model")]
+    soundfile.write(drums / "alone.wav", 0.02 * hit(10), SAMPLE_RATE)
+    library.sync()
+    assert {Path(row.path).name for row in library.skipped()} == {"quiet.wav", "alone.wav"}
+
+
+def test_a_broken_model_blames_no_file(opened, drums):
+    class Broken(StandIn):
+        def keys(self, windows: np.ndarray) -> np.ndarray:
+            raise NoModel("stand-in: key.onnx", found="norms nan to nan", expected="unit length")
+
+    write_hit(drums / "a.wav", 1)
+    library = opened(Broken())
+    with pytest.raises(NoModel):
+        library.add(str(drums))
+    assert library.skipped() == () and library.status().pending == 1
 
 
 def test_a_restart_offers_the_same(opened, drums):

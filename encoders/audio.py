@@ -59,6 +59,11 @@ SILENCE_DBFS = -60.0
 """Below this a sound counts as silence (the paper leaves it open; an invented figure)."""
 
 
+LOUDEST = 1e6
+"""Largest sample, 120 dB above full scale: invented; what is louder is a broken plug-in, and would overflow the sum of
+its powers."""
+
+
 @dataclass(frozen=True, eq=False)
 class OneShot:
     """A single drum hit.
@@ -140,13 +145,13 @@ def prepare(samples: FloatArray, sample_rate: int, name: str = "the buffer") -> 
         (T',) float32, read-only, T' = round(T * 44100 / sample_rate) to within one.
 
     Raises:
-        NoSignal: NaN or infinity among the samples.
+        NoSignal: NaN, infinity or more than `LOUDEST` among the samples.
     """
-    if not np.isfinite(samples).all():
+    if len(samples) and not max(samples.max(), -samples.min()) <= LOUDEST:  # NaN is not, either
         raise NoSignal(
             name,
-            found="NaN or infinite samples",
-            expected="finite audio",
+            found="NaN, infinite or absurdly large samples",
+            expected=f"finite audio, at most {LOUDEST:g} times full scale",
             remedy="bounce it again; a plug-in may have broken down",
         )
     if sample_rate != SAMPLE_RATE:

@@ -85,11 +85,11 @@ def test_a_header_that_lies_costs_nothing(write):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e7, -1e30])
 def test_what_is_not_a_number_is_no_signal(write, bad):
     samples = tone(0.1)
     samples[100] = bad
-    with pytest.raises(errors.NoSignal, match="NaN or infinite"):
+    with pytest.raises(errors.NoSignal, match="NaN, infinite"):
         read_audio(write("a.wav", samples, subtype="FLOAT"))
 
 

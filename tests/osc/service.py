@@ -13,6 +13,7 @@ from plugin_bridge import addresses, replies, stems
 from plugin_bridge.addresses import Call
 from plugin_bridge.osc import Argument, Message, decode, encode
 from plugin_bridge.server import OscServer, Reply
+from plugin_bridge.settings import check_k
 
 PATIENCE_S = 20.0
 """Longest wait for what must come: only a failing test waits so long."""
@@ -44,6 +45,7 @@ class Service:
                 return None
             case addresses.SUGGEST | addresses.SUGGEST_FILE:
                 (k,) = call.options.get("k", (3,))
+                check_k(k)  # as the daemon does; else one hostile press would hold its lane for days
                 for rank in range(1, k + 1):
                     reply(replies.hit(call, rank, k, "kick", 0.5, self.path, "ä", 0.25))
                 return k

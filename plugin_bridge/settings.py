@@ -11,7 +11,7 @@ import platformdirs
 
 from encoders.artefacts import write_bytes
 from encoders.drum_types import SIX, TYPES
-from encoders.errors import BadRequest, NoModel, NotFound
+from encoders.errors import BadRequest, NoModel, NotFound, Refused
 from encoders.package import STARTER, Card, read_card
 from encoders.tables import build, nearest, read_toml
 from index.search import Want
@@ -182,9 +182,18 @@ def find_model(state: Path, name_or_folder: str) -> Path:
 
 
 def use_model(state: Path, folder: Path) -> None:
-    """Remembers the package as the one in use; the starter by name, because it moves with the installation."""
+    """Remembers the package as the one in use; the starter by name, because it moves with the installation.
+
+    Raises:
+        Refused: the state folder cannot be written.
+    """
     chosen = "starter" if folder == STARTER else os.fspath(folder)
-    write_bytes(_settings_file(state), json.dumps({"format": FORMAT, "model": chosen}).encode())
+    try:
+        write_bytes(_settings_file(state), json.dumps({"format": FORMAT, "model": chosen}).encode())
+    except OSError as error:
+        raise Refused(
+            str(state), found=error.strerror or str(error), expected="a folder that can be written"
+        ) from None
 
 
 def model_in_use(state: Path) -> Path:

@@ -7,11 +7,13 @@ import threading
 
 import pytest
 
-from encoders.errors import Busy
+from encoders.errors import Busy, Refused
+from encoders.package import STARTER
 from index.lock import StateLock
 from plugin_bridge import running
 from plugin_bridge.client import Client
 from plugin_bridge.server import OscServer
+from plugin_bridge.settings import use_model
 from tests.osc.service import Service
 
 
@@ -53,3 +55,8 @@ def test_what_reports_progress_may_take_its_time():
         timer.start()
         assert client.ask("/samplefit/sync")[-1].arguments[1] == 7
         timer.join()
+
+
+def test_a_state_folder_that_cannot_be_written_keeps_its_model_with_a_word(tmp_path):
+    with pytest.raises(Refused, match="expected a folder that can be written"):
+        use_model(tmp_path / "gone", STARTER)

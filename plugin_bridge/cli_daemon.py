@@ -89,19 +89,27 @@ def run_serve(arguments: argparse.Namespace) -> None:
             for folder in arguments.folder:
                 threading.Thread(target=_follow, args=(library, absolute(folder)), daemon=True).start()
             switch = Switch(state, library, model)
+            trouble = ""
             while not stop.wait(TIDY_EVERY_S):
-                daemon.tidy()
-                if not arguments.model:
-                    switch.look()
-                now = replace(
-                    here,
-                    model=os.fspath(switch.serving),
-                    device=library.encoder.device,
-                    n_noise=server.counters.n_noise,
-                )
-                if now != here:
-                    here = now
-                    running.announce(state, here)
+                try:
+                    daemon.tidy()
+                    if not arguments.model:
+                        switch.look()
+                    now = replace(
+                        here,
+                        model=os.fspath(switch.serving),
+                        device=library.encoder.device,
+                        n_noise=server.counters.n_noise,
+                    )
+                    if now != here:
+                        running.announce(state, now)
+                        here = now
+                except (OSError, SamplefitError) as error:  # a full disk: presses are answered all the same
+                    if str(error) != trouble:
+                        log.warning("the state folder cannot be kept up: %s", error)
+                    trouble = str(error)
+                else:
+                    trouble = ""
         finally:
             running.withdraw(state)
 

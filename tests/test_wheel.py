@@ -33,7 +33,9 @@ def run(*command: object, cwd: Path, **environment: str) -> str:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     out = tmp_path_factory.mktemp("wheel")
-    left = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "tests", "runs", "corpus")
+    left = shutil.ignore_patterns(
+        ".*", "build", "dist", "*.egg-info", "__pycache__", "tests", "runs", "corpus"
+    )
     shutil.copytree(ROOT, out / "source", ignore=left)  # setuptools would leave its build/ in the checkout
     run(sys.executable, "-m", "build", "--wheel", "--outdir", out, out / "source", cwd=out)
     return next(out.glob("*.whl"))

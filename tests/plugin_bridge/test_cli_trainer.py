@@ -134,7 +134,10 @@ def test_a_run_folder_serves_until_its_model_is_exported(tmp_path):
 
 MISTAKES = (
     (("train", "STEMS", "--preset", "smal"), "expected small"),
-    (("train", "STEMS", "--preset", "small", "--set", "data.bacth=3"), "data.bacth: found an unknown key; expected batch"),
+    (
+        ("train", "STEMS", "--preset", "small", "--set", "data.bacth=3"),
+        "data.bacth: found an unknown key; expected batch",
+    ),
     (("train", "STEMS", "--preset", "small", "--set", "data.batch"), "found no =; expected TABLE.KEY=VALUE"),
     (("train", "/nowhere", "--preset", "small"), "/nowhere: found no such folder"),
     (("train", "STEMS", "--start", "MODEL"), "no weights.safetensors"),

@@ -61,9 +61,13 @@ class Served:
                 connection.putheader(name, value)
             connection.endheaders(body or None)
             response = connection.getresponse()
-            return Answered(
-                response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
-            )
+            try:
+                text = response.read()
+            except (
+                ConnectionResetError
+            ):  # refused before the body was read: the rest of the answer may be lost
+                text = b""
+            return Answered(response.status, {k.lower(): v for k, v in response.getheaders()}, text)
         finally:
             connection.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -31,6 +31,7 @@ class Service:
     heard: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     calls: list[Call] = field(default_factory=list)
     path: str = "/samples/ä\udce4.wav"
+    check_k: Callable[[int], None] = check_k
 
     def __call__(self, call: Call, reply: Reply) -> int | None:
         self.calls.append(call)
@@ -45,7 +46,7 @@ class Service:
                 return None
             case addresses.SUGGEST | addresses.SUGGEST_FILE:
                 (k,) = call.options.get("k", (3,))
-                check_k(k)  # as the daemon does; else one hostile press would hold its lane for days
+                self.check_k(k)  # as the daemon does; else one hostile press would hold its lane for days
                 for rank in range(1, k + 1):
                     reply(replies.hit(call, rank, k, "kick", 0.5, self.path, "ä", 0.25))
                 return k

@@ -19,7 +19,7 @@ install: $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(BIN)/samplefit demo
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -124,12 +124,28 @@ def to_onnx(unit: nn.Module) -> bytes:
             verbose=False,
         )
     model = _named_batch(program.model_proto)
-    return _half(model).SerializeToString()
+    return _without_origin(_half(model)).SerializeToString()
 
 
 def _named_batch(model: onnx.ModelProto) -> onnx.ModelProto:
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    return model
+
+
+def _without_origin(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The exporter notes with each node the source lines it came from, paths of this machine included."""
+    del model.metadata_props[:], model.graph.metadata_props[:]
+    model.graph.doc_string = ""
+    for part in (
+        *model.graph.node,
+        *model.graph.initializer,
+        *model.graph.value_info,
+        *model.graph.input,
+        *model.graph.output,
+    ):
+        part.doc_string = ""
+        del part.metadata_props[:]
     return model
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,3 +108,8 @@ def test_a_card_is_written_last(package):
     assert set(card["sha256"]) == {"query.onnx", "key.onnx", "weights.safetensors"}
     written = {path.name: path.stat().st_mtime_ns for path in package.iterdir()}
     assert max(written, key=written.get) == "model.json"
+
+
+def test_a_graph_tells_nothing_of_where_it_was_made():
+    graph = to_onnx(Unit(Pair(TINY.model).query).eval())
+    assert b".py" not in graph and os.fsencode(Path.cwd()) not in graph

@@ -77,10 +77,17 @@ def test_terms_agree_with_the_slow_reading(n: int, d: int, seed: int):
 
 
 def test_excluded_keys_have_no_slope():
-    query, key = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    exclude = torch.ones(5, 5, dtype=torch.bool)
-    exclude[0, 1] = False
-    contrastive(query, key, 0.2, exclude).backward()
+    """A key that no row may push away is moved by its own query's pull alone."""
+    rng = torch.Generator().manual_seed(0)
+    query, key = torch.randn(5, 4, generator=rng), torch.randn(5, 4, generator=rng, requires_grad=True)
+    exclude = torch.zeros(5, 5, dtype=torch.bool)
+    exclude[:, 1] = True
+    (slope,) = torch.autograd.grad(contrastive(query, key, 0.2, exclude), key)
+    pull = -torch.nn.functional.cosine_similarity(query[1], key[1], dim=0) / 0.2 / len(key)
+    (own,) = torch.autograd.grad(pull, key)
+    torch.testing.assert_close(slope[1], own[1])
+    (pushed,) = torch.autograd.grad(contrastive(query, key, 0.2), key)
+    assert not torch.allclose(pushed[1], own[1])
 
 
 def test_all_excluded_is_nothing_not_nan():

@@ -7,6 +7,7 @@ triggers, in the transaction that made it: that is how a snapshot knows what it 
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -123,6 +124,7 @@ class Catalogue:
     def __init__(self, state: Path) -> None:
         self.path = Path(state) / NAME
         self._turn = threading.RLock()
+        self._trouble = ""
         try:
             self.db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             self.db.execute("PRAGMA journal_mode = WAL")
@@ -132,7 +134,7 @@ class Catalogue:
             self.db.execute("PRAGMA foreign_keys = ON")
             _migrate(self.db, self.path)
         except sqlite3.Error as error:
-            raise _damaged(self.path, error) from None
+            raise _in_words(self.path, error) from None
 
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
@@ -141,16 +143,33 @@ class Catalogue:
         Raises:
             Refused: the disk is full or read-only, or the catalogue damaged; the next one may go well.
         """
+        with self._writing() as db:
+            db.execute("UPDATE meta SET value = value + 1 WHERE key = 'revision'")
+            before = db.total_changes
+            yield db
+            if db.total_changes == before:
+                db.execute("ROLLBACK")
+
+    @contextmanager
+    def quietly(self) -> Iterator[sqlite3.Connection]:
+        """A transaction on what no snapshot shows: no new revision. It raises what `change` raises."""
+        with self._writing() as db:
+            yield db
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._turn, _blaming_the_disk(self.path):
             try:
                 self.db.execute("BEGIN IMMEDIATE")
-                self.db.execute("UPDATE meta SET value = value + 1 WHERE key = 'revision'")
-                before = self.db.total_changes
                 yield self.db
-                self.db.execute("COMMIT" if self.db.total_changes > before else "ROLLBACK")
-            except BaseException:
+                if self.db.in_transaction:
+                    self.db.execute("COMMIT")
+                    self._trouble = ""
+            except BaseException as error:
                 if self.db.in_transaction:  # SQLite ends it itself when the disk is full
                     self.db.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error) and _code(error) in _REMEDIES:
+                    self._trouble = _in_words(self.path, error).text
                 raise
 
     @contextmanager
@@ -163,15 +182,14 @@ class Catalogue:
             finally:
                 self.db.execute("ROLLBACK")
 
-    @contextmanager
-    def quietly(self) -> Iterator[sqlite3.Connection]:
-        """A transaction on what no snapshot shows: no new revision."""
-        with self._turn, _blaming_the_disk(self.path):
-            self.db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self.db
-            finally:
-                self.db.execute("COMMIT")
+    def trouble(self) -> str:
+        """Why nothing can be written now, or ""; after a write that failed it tries one."""
+        if self._trouble:
+            with contextlib.suppress(Refused), self.quietly() as db:
+                db.execute(
+                    "INSERT INTO meta VALUES ('tried', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1"
+                )
+        return self._trouble
 
     def forget_touched(self, revision: int) -> None:
         """Drops the record of what was touched up to a revision; no new revision itself."""
@@ -206,7 +224,7 @@ def read_only(state: Path) -> Iterator[sqlite3.Connection]:
             db = sqlite3.connect(":memory:", isolation_level=None)
             _migrate(db, path)
     except sqlite3.Error as error:
-        raise _damaged(path, error) from None
+        raise _in_words(path, error) from None
     try:
         with _blaming_the_disk(path):
             _check_version(db, path)
@@ -283,17 +301,17 @@ def _check_version(db: sqlite3.Connection, path: Path) -> None:
         )
 
 
-_NOT_OURS = frozenset(
-    {
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_READONLY,
-    }
-)
-"""What the disk does to a catalogue; any other error of SQLite's is a bug of this program."""
+_MOVE_AWAY = "if it is damaged, move it away and sync anew"
+_MEND = "mend the disk or the permissions of its folder; what is indexed is still suggested"
+_REMEDIES = {
+    sqlite3.SQLITE_CANTOPEN: _MEND,
+    sqlite3.SQLITE_CORRUPT: _MOVE_AWAY,
+    sqlite3.SQLITE_FULL: "free some disk space; until then nothing new is indexed, what is indexed is still suggested",
+    sqlite3.SQLITE_IOERR: _MEND,
+    sqlite3.SQLITE_NOTADB: _MOVE_AWAY,
+    sqlite3.SQLITE_READONLY: _MEND,
+}
+"""What the disk does to a catalogue, and what to do about it; any other error of SQLite's is a bug of this program."""
 
 
 @contextmanager
@@ -302,15 +320,17 @@ def _blaming_the_disk(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NOT_OURS:
-            raise _damaged(path, error) from None
+        if _code(error) in _REMEDIES:
+            raise _in_words(path, error) from None
         raise
 
 
-def _damaged(path: Path, error: sqlite3.Error) -> Refused:
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _in_words(path: Path, error: sqlite3.Error) -> Refused:
+    remedy = _REMEDIES.get(_code(error), _MOVE_AWAY)
     return Refused(
-        str(path),
-        found=str(error),
-        expected="a readable catalogue",
-        remedy="free some disk space or mend its permissions; if it is damaged, move it away and sync anew",
+        str(path), found=str(error), expected="a catalogue that can be read and written", remedy=remedy
     )

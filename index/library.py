@@ -27,7 +27,7 @@ from index.sight import Glance, Lookout, Sight
 from index.snapshot import Snapshot, Table, advanced, rebuilt
 from index.types_by_sound import Guesser
 from index.vectors import N_QUERIES
-from index.watch import Follower, Parts
+from index.watch import Follower, Parts, is_network
 
 __all__ = [
     "FolderState",
@@ -226,14 +226,14 @@ class Library:
             hold_still_s: files that changed so recently may still be written: they wait.
 
         Returns:
-            The absolute paths that wait.
+            The absolute paths that wait; of a network drive that takes its time to answer, the folder's own.
         """
         with self._syncing:
-            self._scan(parts)
+            under_way = self._scan(parts)
             young = self._examine(lambda done, total: None, hold_still_s)
             self._publish()
             self._keep()
-            return young
+            return (*young, *under_way)
 
     def mark(self, path: bytes | str, what: str) -> None:
         """Notes that the user took, likes or dislikes a one-shot; it holds for every copy of the file.
@@ -290,8 +290,16 @@ class Library:
         return read_skipped(self.state)
 
     def status(self) -> LibraryStatus:
-        """What is indexed, and how it is followed."""
-        return read_status(self.state)
+        """What is indexed, how it is followed, and what is in the way of it."""
+        return replace(read_status(self.state), trouble=self.trouble())
+
+    def trouble(self) -> tuple[str, ...]:
+        """What keeps the library from being brought up to the disk at this moment; empty where nothing does."""
+        cannot_write = self._catalogue.trouble()
+        not_followed = self._follower.trouble if self._follower else ""
+        if cannot_write and cannot_write in not_followed:
+            return (cannot_write,)
+        return tuple(filter(None, (cannot_write, not_followed)))
 
     def _keep(self) -> None:
         """Has the large table kept on disk, and searches it in the form that comes back."""
@@ -312,8 +320,12 @@ class Library:
         with self._catalogue.reading() as db:
             return {folder.path: folder.state == "online" for folder in folder_rows(db)}
 
-    def _scan(self, parts: Mapping[bytes, Parts] | None = None) -> None:
-        """Looks at the folders, or at parts of some, and writes down what is to be done about them."""
+    def _scan(self, parts: Mapping[bytes, Parts] | None = None) -> tuple[bytes, ...]:
+        """Looks at the folders, or at parts of some, and writes down what is to be done about them.
+
+        Returns:
+            The folders whose look goes on: network drives, where the look is not at everything.
+        """
         with self._catalogue.reading() as db:
             rows = [folder for folder in folder_rows(db) if parts is None or folder.path in parts]
         glances = [
@@ -322,14 +334,17 @@ class Library:
                 row.path,
                 row.volume,
                 parts[row.path] if parts and row.state == "online" else None,
+                at_leisure=parts is not None and is_network(row.path),
             )
             for row in rows
         ]
         sights = self._lookout.look(glances)
-        doubted = [row for row in rows if not self._believe(row, sights[row.number])]
-        sights = self._lookout.look([Glance(row.number, row.path, row.volume) for row in doubted])
+        seen = [row for row in rows if row.number in sights]
+        doubted = [row for row in seen if not self._believe(row, sights[row.number])]
+        sights |= self._lookout.look([Glance(row.number, row.path, row.volume) for row in doubted])
         for folder in doubted:
             self._believe(folder, sights[folder.number])
+        return tuple(row.path for row in rows if row.number not in sights)
 
     def _believe(self, folder: Folder, sight: Sight) -> bool:
         """Writes down a sight of a folder; False where it is a part of one and only the whole can be judged."""

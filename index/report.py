@@ -50,6 +50,7 @@ class LibraryStatus:
         revision: counts the changes ever made.
         watching: how the folders are followed: "events", "polling" or "both"; "" when nobody does.
         model: digest of the model in use; "" before the first.
+        trouble: what keeps it from being brought up to the disk, as only the process that does it knows.
     """
 
     one_shots: int
@@ -60,6 +61,7 @@ class LibraryStatus:
     watching: str
     model: str
     folders: tuple[FolderState, ...]
+    trouble: tuple[str, ...] = ()
 
 
 def read_folders(state: Path) -> tuple[FolderState, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -13,6 +14,9 @@ from index.scan import NotSimple, Walk, walk, walk_parts
 ANSWER_LIMIT_S = 20.0
 """A folder that lists nothing for so long counts as away. Invented, long enough for a drive that has to spin up."""
 
+LEISURE_S = 0.2
+"""How long a look at leisure holds up the others."""
+
 
 @dataclass(frozen=True)
 class Glance:
@@ -21,12 +25,14 @@ class Glance:
     Attributes:
         number: of the folder.
         parts: files and folders below it; None for all of it.
+        at_leisure: an answer that takes long may be fetched by a later look: nothing waits for it.
     """
 
     number: int
     path: bytes
     volume: str
     parts: tuple[bytes, ...] | None = None
+    at_leisure: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,37 +61,42 @@ class Lookout:
         """Looks at folders side by side.
 
         Returns:
-            Folder number → what was seen.
+            Folder number → what was seen; a folder looked at at leisure has none while the look is under way.
         """
-        self._owing = {number: look for number, look in self._owing.items() if look.thread.is_alive()}
-        looks = {glance.number: _Look(glance) for glance in glances if glance.number not in self._owing}
-        for look in looks.values():
-            look.thread.start()
-        for number, look in looks.items():
-            if not look.answers_within(self._limit_s):
-                self._owing[number] = look
-        return {
-            glance.number: looks[glance.number].sight
-            if glance.number in looks and glance.number not in self._owing
-            else Sight("", None)
-            for glance in glances
-        }
+        for glance in glances:
+            owed = self._owing.get(glance.number)
+            if owed is None or (not glance.at_leisure and owed.ends_within(self._limit_s)):
+                self._owing[glance.number] = _Look(glance)  # what ended may have missed what is asked for now
+        sights = {}
+        for glance in glances:
+            look = self._owing[glance.number]
+            if look.ends_within(self._limit_s, LEISURE_S if glance.at_leisure else math.inf):
+                sights[glance.number] = self._owing.pop(glance.number).sight
+            elif look.silent_s() >= self._limit_s:
+                sights[glance.number] = Sight("", None)
+        return sights
 
 
 class _Look:
     def __init__(self, glance: Glance) -> None:
         self.sight = Sight("", None)
-        self.thread = threading.Thread(target=self._run, args=(glance,), daemon=True)
         self._alive_at = time.monotonic()
+        self._thread = threading.Thread(target=self._run, args=(glance,), daemon=True)
+        self._thread.start()
 
-    def answers_within(self, limit_s: float) -> bool:
-        """Waits for the answer as long as the walk shows life within every `limit_s`."""
-        while self.thread.is_alive():
-            left_s = self._alive_at + limit_s - time.monotonic()
+    def ends_within(self, silence_s: float, patience_s: float = math.inf) -> bool:
+        """Waits for the end while the walk shows life within every `silence_s`, and no longer than `patience_s`."""
+        ends = time.monotonic() + patience_s
+        while self._thread.is_alive():
+            left_s = min(silence_s - self.silent_s(), ends - time.monotonic())
             if left_s <= 0:
                 return False
-            self.thread.join(left_s)
+            self._thread.join(left_s)
         return True
+
+    def silent_s(self) -> float:
+        """Since the walk last showed life."""
+        return time.monotonic() - self._alive_at
 
     def _run(self, glance: Glance) -> None:
         volume = volume_of(glance.path)

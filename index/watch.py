@@ -6,12 +6,12 @@ import contextlib
 import logging
 import os
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from watchdog.events import (
     DirCreatedEvent,
@@ -52,11 +52,15 @@ POLL_S = 10.0
 RESCAN_S = 900.0
 """How often every folder is looked at, whatever the events say."""
 
+ROOT_LIMIT_S = 0.5
+"""Longest wait for a word about a folder itself; a disk that spins up is asked again at the next tick."""
+
 Parts = tuple[bytes, ...] | None
 """Paths below a folder; None is all of it."""
 
 SyncParts = Callable[[Mapping[bytes, Parts], float], tuple[bytes, ...]]
-"""What to look at in each folder, seconds to hold still → absolute paths that were too young."""
+"""What to look at in each folder, seconds to hold still → absolute paths that were too young, and folders whose look is
+still under way."""
 
 _HEARD = [
     DirCreatedEvent,
@@ -78,12 +82,18 @@ _NETWORK = (
     "afs",
     "ceph",
     "gluster",
-    "fuse.",
+    "fuse.",  # not fuseblk: NTFS and exFAT drives, whose events come
     "virtiofs",
     "vboxsf",
     "davfs",
     "lustre",
 )
+
+
+Root = tuple[int, int] | None
+"""Device and inode; None where there is nothing."""
+
+HANGS: Literal["hangs"] = "hangs"
 
 
 @dataclass
@@ -95,13 +105,15 @@ class _Follow:
         root: device and inode that were watched.
         polled: events are missing or do not reach every folder.
         dirty: paths below that are to be looked at; holding b"" for the whole folder.
+        asked_at: when the look began that is under way at leisure.
     """
 
     watch: ObservedWatch | None = None
-    root: tuple[int, int] | None = None
+    root: Root = None
     polled: bool = True
     poll_at: float = 0.0
     dirty: set[bytes] = field(default_factory=lambda: {b""})
+    asked_at: float | None = None
 
 
 class Follower:
@@ -111,6 +123,9 @@ class Follower:
         folders: the folders to follow now, each with whether it is online.
         sync_parts: looks at the disk, and takes what it finds.
         tell: called with "events", "polling" or "both" when that changes.
+
+    Attributes:
+        trouble: why the folders are not followed at the moment, or "".
     """
 
     def __init__(
@@ -121,7 +136,9 @@ class Follower:
         self._follows: dict[bytes, _Follow] = {}
         self._observer = Observer()
         self._stopping = threading.Event()
+        self._roots = _Roots()
         self._said = ""
+        self.trouble = ""
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
     def start(self) -> None:
@@ -153,10 +170,25 @@ class Follower:
             try:
                 self._tend()
                 self._look()
-            except (OSError, sqlite3.Error, SamplefitError) as error:  # a full disk, say: it may pass
-                log.warning("could not follow the folders, trying again: %s", error)
-                self._stopping.wait(TICK_S)
+            except (
+                Exception
+            ) as error:  # whatever it is, it may pass, and nobody else would follow the folders
+                self._stumble(error)
+            else:
+                self.trouble = ""
             self._listen()
+
+    def _stumble(self, error: Exception) -> None:
+        """Tells of a failure, once while it lasts, and waits; after a bug of ours everything is looked at anew."""
+        is_foreseen = isinstance(error, OSError | SamplefitError)  # a full disk, a model that broke
+        trouble = f"the folders are not followed: {error if is_foreseen else repr(error)}"
+        if trouble != self.trouble:
+            log.warning("%s; trying again", trouble, exc_info=None if is_foreseen else error)
+        self.trouble = trouble
+        if not is_foreseen:
+            for follow in self._follows.values():
+                follow.dirty = {b""}
+        self._stopping.wait(TICK_S if is_foreseen else POLL_S)
 
     def _listen(self) -> None:
         """Waits for events until they cease, or until there is something else to do."""
@@ -190,13 +222,18 @@ class Follower:
         }
         if not parts:
             return
-        young = self._sync_parts(parts, SETTLE_S)
-        took_s = time.monotonic() - now
+        waiting = self._sync_parts(parts, SETTLE_S)
         for folder in parts:
             follow = self._follows[folder]
             inside = _inside(folder)
-            follow.dirty = {path[len(inside) :] for path in young if path.startswith(inside)}
-            follow.poll_at = time.monotonic() + max(POLL_S, 20 * took_s)
+            follow.dirty = {path[len(inside) :] for path in waiting if path.startswith(inside)}
+            if folder in waiting:
+                follow.dirty = {b""}
+                follow.asked_at = follow.asked_at or now
+            else:
+                took_s = time.monotonic() - (follow.asked_at or now)
+                follow.poll_at = time.monotonic() + max(POLL_S, 20 * took_s)
+                follow.asked_at = None
 
     def _tend(self) -> None:
         """Brings the watches up to the folders: new ones, removed ones, those whose drive came back."""
@@ -207,9 +244,11 @@ class Follower:
             follow = self._follows.setdefault(folder, _Follow())
             if not is_online or is_network(folder):
                 self._forget(follow)
-            elif not self._is_watched(folder, follow):
+                continue
+            root = self._roots.ask(folder)
+            if root is not HANGS and not self._is_watched(follow, root):
                 self._forget(follow)
-                self._watch(folder, follow)
+                self._watch(folder, follow, root)
                 follow.dirty = {b""}  # what happened before the watch
         modes = {self._mode(follow) for follow in self._follows.values()}
         said = next(iter(modes), "events") if len(modes) < 2 else "both"
@@ -221,15 +260,16 @@ class Follower:
     def _mode(follow: _Follow) -> str:
         return "polling" if follow.watch is None else "both" if follow.polled else "events"
 
-    def _is_watched(self, folder: bytes, follow: _Follow) -> bool:
+    def _is_watched(self, follow: _Follow, root: Root) -> bool:
         alive = any(
             emitter.watch == follow.watch and emitter.is_alive() for emitter in self._observer.emitters
         )
-        return follow.watch is not None and alive and follow.root == _root(folder)
+        return follow.watch is not None and alive and follow.root == root
 
-    def _watch(self, folder: bytes, follow: _Follow) -> None:
+    def _watch(self, folder: bytes, follow: _Follow, root: Root) -> None:
         """Asks for events; where they cannot reach every folder, it is polled as well."""
-        follow.root = _root(folder)
+        follow.root = root
+        n_before = n_watches()
         try:
             follow.watch = self._observer.schedule(
                 _Handler(folder, self._heard.put), os.fsdecode(folder), recursive=True, event_filter=_HEARD
@@ -238,8 +278,7 @@ class Follower:
             log.warning("no events for %s, it is polled: %s", os.fsdecode(folder), error)
             follow.watch, follow.polled = None, True
             return
-        roots = [other for other, about in self._follows.items() if about.watch is not None]
-        follow.polled = n_watches() < sum(map(n_folders, roots))
+        follow.polled = n_watches() < n_before + n_folders(folder)
         if follow.polled:
             log.warning(
                 "fewer folders can be watched than %s has, it is polled as well: raise fs.inotify.max_user_watches",
@@ -251,6 +290,26 @@ class Follower:
             with contextlib.suppress(KeyError, OSError):  # its emitter may be dead, its drive away
                 self._observer.unschedule(follow.watch)
         follow.watch, follow.root, follow.polled = None, None, True
+
+
+class _Roots:
+    """Device and inode of folders, asked from threads of their own: a disk that hangs holds up nobody."""
+
+    def __init__(self) -> None:
+        self._answers: dict[bytes, queue.SimpleQueue[Root]] = {}
+
+    def ask(self, folder: bytes) -> Root | Literal["hangs"]:
+        """What is there now, or `HANGS`."""
+        answer = self._answers.get(folder)
+        if answer is None:
+            answer = self._answers[folder] = queue.SimpleQueue()
+            threading.Thread(target=lambda: answer.put(_root(folder)), daemon=True).start()
+        try:
+            root = answer.get(timeout=ROOT_LIMIT_S)
+        except queue.Empty:
+            return HANGS
+        del self._answers[folder]
+        return root
 
 
 class _Handler(FileSystemEventHandler):
@@ -292,7 +351,7 @@ def is_network(folder: bytes) -> bool:
         inside = folder == point or folder.startswith(point.rstrip(b"/") + b"/")
         if inside and len(point) >= len(best):
             best, kind = point, right.split()[0]
-    return kind.decode("ascii", "replace").startswith(_NETWORK)
+    return kind == b"fuse" or kind.decode("ascii", "replace").startswith(_NETWORK)
 
 
 def n_folders(root: bytes) -> int:
@@ -320,7 +379,7 @@ def _inside(folder: bytes) -> bytes:
     return folder.rstrip(SEP) + SEP
 
 
-def _root(folder: bytes) -> tuple[int, int] | None:
+def _root(folder: bytes) -> Root:
     try:
         about = os.stat(folder)
     except OSError:

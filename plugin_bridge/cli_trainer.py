@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from encoders.errors import BadRequest, NotFound
@@ -107,9 +108,11 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     command.add_argument("--no-export", action="store_true", help="leave the run folder as it is")
     command.set_defaults(run=needs_trainer(run_train))
 
-    text = "a run's best checkpoint as a model package"
+    text = (
+        "a run's best checkpoint as a model package; of runs that differ by their seed alone, the mean of all"
+    )
     command = commands.add_parser("export", parents=[common], help=text, description=text)
-    command.add_argument("run_folder", metavar="RUN")
+    command.add_argument("run_folder", metavar="RUN", nargs="+")
     command.add_argument("--out", metavar="DIR", help="the package's folder (the state folder's models/NAME)")
     command.add_argument("--name", help="the model's name (the run folder's)")
     command.add_argument("--licence", default=LICENCE)
@@ -311,9 +314,13 @@ def _free_run(state: Path, preset: str, stems: str) -> Path:
 
 
 def run_export(arguments: argparse.Namespace) -> None:
-    run = Path(absolute(arguments.run_folder))
-    out = Path(absolute(arguments.out)) if arguments.out else None
-    _export(state_folder(arguments.state), run, out, arguments.name or run.name, arguments.licence)
+    from trainer.members import merge
+
+    run, *others = (Path(absolute(folder)) for folder in arguments.run_folder)
+    state, out = state_folder(arguments.state), Path(absolute(arguments.out)) if arguments.out else None
+    with TemporaryDirectory() as together:
+        whole = merge([run, *others], Path(together)) if others else run
+        _export(state, whole, out, arguments.name or run.name, arguments.licence)
 
 
 def _export(state: Path, run: Path, out: Path | None, name: str, licence: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -171,10 +172,23 @@ class Body(nn.Module):
         return self.head(self.backbone(self.level(power, self.floor)[:, None]))
 
 
+class Members(nn.Module):
+    """Bodies side by side: the cosine of two embeddings is the mean of their members' cosines."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        one = replace(model, dim=model.dim // model.members, members=1)
+        self.members = nn.ModuleList(Body(one) for _ in range(model.members))
+
+    def forward(self, power: Tensor) -> Tensor:
+        """(B, 128, F) float32 power → (B, D), each member's D / M floats of unit length."""
+        return torch.cat([F.normalize(member(power), dim=1) for member in self.members], 1)
+
+
 class Encoder(nn.Module):
     """From audio to an embedding: what is evaluated and exported, and what the waveform pipeline trains."""
 
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: Body | Members) -> None:
         super().__init__()
         self.mel, self.body = PowerMel(), body
 
@@ -192,7 +206,8 @@ class Pair(nn.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.bodies = nn.ModuleList(Body(model) for _ in range(model.n_encoders))
+        body = Body if model.members == 1 else Members
+        self.bodies = nn.ModuleList(body(model) for _ in range(model.n_encoders))
 
     @property
     def query(self) -> Encoder:
@@ -219,7 +234,8 @@ def build(model: Model) -> Pair:
     pair = Pair(model)
     if model.weights and model.backbone != "residual":
         for body in pair.bodies:
-            load_imagenet(body.backbone, model.backbone, model.weights)
+            for member in body.members if isinstance(body, Members) else [body]:
+                load_imagenet(member.backbone, model.backbone, model.weights)
     return pair
 
 

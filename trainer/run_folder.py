@@ -31,7 +31,7 @@ from encoders.artefacts import replacing, write_bytes
 from encoders.errors import BadRequest, NotFound, Refused
 from trainer.corpus import Corpus
 from trainer.model import Pair
-from trainer.settings import Settings, to_toml
+from trainer.settings import Model, Settings, to_toml
 
 FORMAT = 1
 
@@ -63,19 +63,22 @@ def load_weights(pair: Pair, path: Path, settings: Settings) -> None:
             state = {name: file.get_tensor(name) for name in file.keys() if name.startswith("bodies.")}  # noqa: SIM118
     except (OSError, safetensors.SafetensorError) as error:
         raise NotFound(str(path), found=str(error), expected="a checkpoint") from None
-    found, expected = facts.get("model", "nothing"), _architecture(settings)
-    if found != expected:
+    found, expected = json.loads(facts.get("model", "{}")), _architecture(settings.model)
+    if not found or {**_architecture(Model()), **found} != expected:
         raise Refused(
-            str(path), found=found, expected=expected, remedy="train with a preset of the same [model] table"
+            str(path),
+            found=json.dumps(found) if found else "nothing of its architecture",
+            expected=json.dumps(expected),
+            remedy="train with a preset of the same [model] table",
         )
     pair.load_state_dict(
         {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     )
 
 
-def _architecture(settings: Settings) -> str:
-    """What must be equal for weights to fit, as JSON."""
-    return json.dumps({key: value for key, value in asdict(settings.model).items() if key != "weights"})
+def _architecture(model: Model) -> dict[str, Any]:
+    """What must be equal for weights to fit; a checkpoint of an older version lacks what then had one value alone."""
+    return {key: value for key, value in asdict(model).items() if key != "weights"}
 
 
 def save(
@@ -95,7 +98,7 @@ def save(
         "format": str(FORMAT),
         "step": str(step),
         "best": json.dumps(best),
-        "model": _architecture(settings),
+        "model": json.dumps(_architecture(settings.model)),
         "settings": to_toml(settings),
         "corpus": corpus.digest,
     }

@@ -25,6 +25,8 @@ class Model:
         n_encoders: 2, or 1 that serves queries and keys alike.
         dim: floats in an embedding.
         width: channels of a residual net's first stage.
+        members: nets side by side in an encoder; each gives dim / members floats of unit length. Runs of several
+            seeds are merged into one such model (`trainer.members`).
         level: "log" scales the log-mel by its maximum, "peak" scales the mel by its maximum before the log.
         floor: power added before the log.
     """
@@ -34,6 +36,7 @@ class Model:
     n_encoders: Literal[1, 2] = 2
     dim: int = 256
     width: int = 32
+    members: int = 1
     level: Literal["log", "peak"] = "log"
     floor: float = 1e-8
 
@@ -275,6 +278,7 @@ def _check(settings: Settings, path: Path) -> None:
         "data.batch": (settings.data.batch, 2),
         "model.dim": (settings.model.dim, 2),
         "model.width": (settings.model.width, 1),
+        "model.members": (settings.model.members, 1),
         "model.floor": (settings.model.floor, 1e-30),
         "loss.temperature": (settings.loss.temperature, 1e-3),
         "treatment.ratio": (settings.treatment.ratio, 1.0),
@@ -285,6 +289,12 @@ def _check(settings: Settings, path: Path) -> None:
     for key, (value, bound) in least.items():
         if not value >= bound:
             raise BadRequest(f"{path}: {key}", found=f"{value:g}", expected=f"at least {bound:g}")
+    if settings.model.dim % settings.model.members:
+        raise BadRequest(
+            f"{path}: model.members",
+            found=f"{settings.model.members} for dim = {settings.model.dim}",
+            expected="a number that divides dim",
+        )
 
 
 def _literal(value: Any) -> str:

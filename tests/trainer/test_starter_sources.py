@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from encoders.errors import NotFound
 from trainer.starter import Sources
 from trainer.starter.grooves import _song, list_grooves
+from trainer.starter.kits import cell_of_song
 from trainer.starter.lmms import read_lmms
 from trainer.starter.midi import read_midi
 from trainer.starter.modules import _kind, take_module
@@ -198,6 +199,15 @@ def test_songs_of_unknown_licence_and_covers_are_not_taken(tmp_path: Path) -> No
         (tmp_path / "midi" / name).touch()
     sources = Sources(tmp_path / "midi", None, None, None, tmp_path, (tmp_path,))
     assert [song.name for song in list_songs(sources)] == ["b"]
+
+
+def test_modules_are_taken_from_known_packages_and_lie_on_their_side(tmp_path: Path) -> None:
+    for name in ("gweled/a.xm", "pingus-data/b.it", "pingus-data/copyright", "unheard-of/c.mod"):
+        (tmp_path / "modules" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "modules" / name).touch()
+    sources = Sources(None, None, tmp_path / "modules", None, tmp_path, (tmp_path,))
+    cells = {song.name: cell_of_song(song.source, song.family) for song in list_songs(sources)}
+    assert cells == {"gweled-a": "held-out", "pingus-data-b": "train"}
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

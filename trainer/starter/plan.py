@@ -19,10 +19,44 @@ LICENCES = {
     "tannerhelland": "CC-BY-4.0",
     "simutrans": "Artistic-1.0",
     "madadog": "CC-BY-SA-4.0",
-    "modules": "the copyright file of its Debian package",
+    "planetblupi": "GPL-3.0-or-later",
     "mma": "GPL-2.0-or-later",
 }
 """Sources whose licence is known; a folder of another name is not rendered."""
+
+MODULE_LICENCES = {
+    "modules": {  # held out
+        "biniax2-data": "Zlib, LGPL-2.1-or-later",
+        "gltron": "GPL-2.0-or-later",
+        "gweled": "GPL-2.0-or-later",
+        "ironseed-data": "GPL-3.0-or-later",
+        "monsterz-data": "public domain",
+        "njam-data": "GPL-2.0-or-later",
+        "pachi-data": "GPL-2.0-or-later",
+        "penguin-command": "GPL-2.0-or-later",
+    },
+    "game-modules": {
+        "bb": "GPL-2.0-or-later",
+        "bomberclone-data": "GPL-2.0-only",
+        "criticalmass-data": "GPL-2.0-or-later",
+        "flobopuyo": "GPL-2.0-or-later",
+        "freedroid-data": "GPL-2.0-or-later",
+        "gl-117-data": "GPL-2.0-only",
+        "heroes-sound-tracks": "GPL-2.0-or-later",
+        "madbomber-data": "GPL-2.0-only",
+        "open-invaders-data": "GPL-2.0-or-later",
+        "pekka-kana-2-data": "BSD-2-Clause",
+        "pingus-data": "GPL-2.0-or-later",
+        "rafkill-data": "LGPL-2.0-only",
+        "ri-li-data": "GPL-3.0-only",
+        "rockdodger": "GPL-2.0-or-later",
+        "solarwolf": "LGPL-2.1-only",
+        "tecnoballz-data": "GPL-3.0-or-later",
+        "tuxmath-data": "public domain",
+        "vodovod": "GPL-2.0-or-later",
+    },
+}
+"""Source → Debian package → licence of its tracker modules."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +66,7 @@ class Sources:
     Attributes:
         midi: folder of folders of .mid files, each named by its source.
         lmms: folder of folders of .mmpz projects, likewise.
-        modules: folder of folders of tracker modules, each named by the package it is of.
+        modules: folder of folders of tracker modules, each named by the Debian package that they are of.
         mma: MMA's library of grooves.
         one_shots: folder SOURCE/TYPE/*.flac.
         soundfonts: .sf2 and .sf3 files, at least one.
@@ -110,10 +144,11 @@ def _files(root: Path | None, pattern: str) -> Iterator[Song]:
 
 
 def _modules(root: Path | None) -> Iterator[Song]:
-    for path in sorted(root.rglob("*")) if root else ():
-        if path.suffix.lower() in MODULE_SUFFIXES:
-            name = _slug(f"{path.parent.name}-{path.stem}")
-            yield Song("modules", name, name, str(path))
+    for source, packages in MODULE_LICENCES.items() if root else ():
+        for path in sorted(path for package in packages for path in (root / package).glob("*")):
+            if path.suffix.lower() in MODULE_SUFFIXES:
+                name = _slug(f"{path.parent.name}-{path.stem}")
+                yield Song(source, name, name, str(path))
 
 
 def _slug(text: str) -> str:

@@ -21,7 +21,7 @@ from trainer.starter.kits import HELD_OUT_SOUNDFONT, HELD_OUT_SOURCES, Kit, cell
 from trainer.starter.lmms import read_lmms
 from trainer.starter.midi import read_midi
 from trainer.starter.modules import take_module
-from trainer.starter.plan import LICENCES, Song, folder_name
+from trainer.starter.plan import LICENCES, MODULE_LICENCES, Song, folder_name
 from trainer.starter.production import draw_production, produce
 from trainer.starter.score import Excerpt, Score, Unusable, excerpt
 from trainer.starter.synth import DRUM_BANK, Channel, play
@@ -62,7 +62,7 @@ def render_variant(
     cell = cell_of_song(song.source, song.family)
     take = (
         _module_take(song, rng)
-        if song.source == "modules"
+        if song.source in MODULE_LICENCES
         else _score_take(song, variant, cell, soundfonts, kits, seed, rng)
     )
     facts = {
@@ -109,7 +109,8 @@ def _module_take(song: Song, rng: np.random.Generator) -> Take:
         "production": None,
         "finish": None,
     }
-    return Take(stems, take.kinds, "electronic", (song.name,), LICENCES[song.source], detail)
+    licence = MODULE_LICENCES[song.source][Path(song.path).parent.name]
+    return Take(stems, take.kinds, "electronic", (song.name,), licence, detail)
 
 
 def _score_take(

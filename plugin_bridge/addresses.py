@@ -296,7 +296,7 @@ CODES = MappingProxyType(
         "too-long": "audio longer than the limit",
         "no-samples": "nothing in the library is of the types and folders asked for",
         "no-model": "the model package is missing, damaged or of the wrong form",
-        "busy": "too many requests are waiting",
+        "busy": "too many requests of this client are waiting",
         "too-big": "more bytes than the daemon holds",
         "refused": "understood, and not allowed: a pattern in an address, a path that is no file, a wrong token",
         "internal": "a bug of ours",

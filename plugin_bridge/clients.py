@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 from plugin_bridge.addresses import common_option, is_port
 from plugin_bridge.framing import Framing, NotFramed, Splitter, framing_of
+from plugin_bridge.lanes import Sender
 from plugin_bridge.osc import Message
 
 Send = Callable[[bytes], None]
@@ -22,7 +23,8 @@ class Limits:
 
     Attributes:
         n_threads: requests that run at once.
-        max_jobs, max_job_bytes: requests that wait or run, and their size; beyond, the answer is `busy`.
+        max_jobs, max_job_bytes: requests that wait or run, and their size, shared as `Lanes` says; beyond, the answer
+            is `busy`.
         max_connections: TCP connections; one more, and the one that was silent longest gives way.
         max_held_bytes: unfinished TCP packets of all connections together.
         max_unsent_bytes: replies that a client has not read yet; beyond, it is cut off.
@@ -76,8 +78,12 @@ class Server(Protocol):
         """Drops a connection that is gone."""
         ...
 
-    def relieve(self, connection: Connection) -> None:
-        """After a connection was read: cuts it off, or reads no more from it for now, where too much piles up."""
+    def holds_back(self, connection: Connection) -> bool:
+        """After a packet: whether its connection is to wait until it is told to go on."""
+        ...
+
+    def check_held(self, connection: Connection) -> None:
+        """After a read: cuts the connection off where too many unfinished packets pile up."""
         ...
 
 
@@ -99,6 +105,10 @@ class Datagrams(asyncio.DatagramProtocol):
         port = common_option(message, "reply_port")
         return partial(self._send, (address[0], port, *address[2:]) if is_port(port) else address)
 
+    def share(self, address: Any) -> Sender:
+        """Whom a request is counted against: the port that it came from."""
+        return ("udp", address)
+
     def ran(self) -> None:
         """One request less is running."""
         self.n_running -= 1
@@ -116,6 +126,7 @@ class Connection(asyncio.Protocol):
         self._server, self._loop, self._limits = server, loop, limits
         self._framing: Framing | None = None
         self._splitter: Splitter | None = None
+        self._packets: Iterator[bytes] = iter(())
         self._deadline: asyncio.TimerHandle | None = None
         self.heard_s = loop.time()
         self.n_running = 0
@@ -133,22 +144,34 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard_s = self._loop.time()
+        self._packets = self._split(data)
+        self.go_on()
+
+    def _split(self, data: bytes) -> Iterator[bytes]:
+        if self._splitter is None:
+            self._framing = framing_of(data[0])
+            self._splitter = self._framing.splitter()
+        yield from self._splitter.feed(data)
+
+    def go_on(self) -> None:
+        """Hands over the packets that are here, then reads on; stops where the server holds it back."""
         try:
-            if self._splitter is None:
-                self._framing = framing_of(data[0])
-                self._splitter = self._framing.splitter()
-            for packet in self._splitter.feed(data):
+            for packet in self._packets:
                 self._set_deadline(None)  # the next packet has its own time
                 self._server.received(packet, self)
+                if self._server.holds_back(self):
+                    self.transport.pause_reading()
+                    return
         except NotFramed:
             self._server.counters.n_noise += 1
             self.cut_off()
             return
+        self.transport.resume_reading()
         if not self.n_held:
             self._set_deadline(None)
         elif self._deadline is None:
             self._set_deadline(self._limits.patience_s)
-        self._server.relieve(self)
+        self._server.check_held(self)
 
     def eof_received(self) -> bool:
         """The client sends no more; whether it still listens cannot be told, so running requests are awaited."""
@@ -173,15 +196,9 @@ class Connection(asyncio.Protocol):
         """Sends down this connection, in its own framing."""
         return self._send
 
-    def pause(self) -> None:
-        """Reads no more for now; the wait is ours, so no deadline runs."""
-        self._set_deadline(None)
-        self.transport.pause_reading()
-
-    def resume(self) -> None:
-        """Reads on."""
-        self._set_deadline(self._limits.patience_s if self.n_held else None)
-        self.transport.resume_reading()
+    def share(self, address: Any = None) -> Sender:
+        """Whom a request is counted against: this connection."""
+        return ("tcp", self)
 
     def cut_off(self) -> None:
         """Ends the connection at once."""

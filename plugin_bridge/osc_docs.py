@@ -57,8 +57,11 @@ _RULES = f"""\
 - Strings are the file system's bytes, whatever their encoding. Paths are absolute.
 - Every reply is below 1 kB. What is only for display is cut to fit (a `name` to {MAX_LABEL_BYTES} bytes); a path
   never is. A file whose path has more than {MAX_PATH_BYTES} bytes is skipped, and `samplefit skipped` names it.
-- Requests under one id are answered in order of arrival, those under different ids side by side. At most
-  {Limits.max_jobs} wait; one more is `busy`.
+- Requests under one id are answered in order of arrival, those under different ids side by side, those of different
+  clients by turns. UDP and TCP have room for {Limits.max_jobs // 2} waiting requests each, of which a client (a UDP port, a
+  connection) may take as much as is left. Beyond that a UDP client's request is `busy`; a connection is read no
+  further until there is room. So a client that floods the daemon keeps only itself waiting; but UDP's receive buffer
+  is everyone's, and the system drops what does not fit: ask again, or over TCP.
 - What is no OSC, or addressed to nobody here, is counted in `samplefit status` and not answered.
 - Beyond this machine the daemon listens only when it was given a token, which each request then carries as its
   option `token`. One without is `refused`, and in silence where the refusal would be longer than the request.

@@ -149,8 +149,8 @@ class OscServer:
             return
         for message in messages:
             if is_for_us(message):
-                share = len(packet) // len(messages)  # of the packet's bytes, where it is a bundle
-                self._accept(message, share, sender, sender.answering(message, came_from))
+                part = len(packet) // len(messages)  # of the packet's bytes, where it is a bundle
+                self._accept(message, part, sender, came_from)
             else:
                 self.counters.n_noise += 1
 
@@ -159,9 +159,10 @@ class OscServer:
         message: Message,
         n_bytes: int,
         sender: Datagrams | Connection,
-        send: Send,
+        came_from: Any,
     ) -> None:
         began = time.perf_counter()
+        send = sender.answering(message, came_from)
         if self._token and not self._has_token(message):
             self.counters.n_tokenless += 1
             refusal = _refusal(message, Refused("token", found="none, or another"))
@@ -171,8 +172,10 @@ class OscServer:
         try:
             call = parse(message)
             job = partial(self._answer, call, partial(self._send_later, send), began, sender)
-            if not self._lanes.submit(call.id, n_bytes, job):
-                raise Busy(call.address, found="too many requests waiting", remedy="try again in a moment")
+            if not self._lanes.submit(sender.share(came_from), call.id, n_bytes, job):
+                raise Busy(
+                    call.address, found="too many requests waiting", remedy="wait for their answers first"
+                )
         except SamplefitError as error:
             send(_refusal(message, error))
         else:
@@ -187,25 +190,34 @@ class OscServer:
         """Takes a connection up, at the cost of the one that was silent longest where there are too many."""
         self._connections.add(connection)
         if len(self._connections) > self._limits.max_connections:
-            min(self._connections, key=lambda other: (not other.has_ended, other.heard_s)).cut_off()
+            min(
+                self._connections,
+                key=lambda other: (not other.has_ended, other.n_running > 0, other.heard_s),
+            ).cut_off()
 
     def forget(self, connection: Connection) -> None:
         """Drops a connection that is gone."""
         self._connections.discard(connection)
         self._paused.discard(connection)
 
-    def relieve(self, connection: Connection) -> None:
-        """After a connection was read: cuts it off, or reads no more from it for now, where too much piles up."""
+    def holds_back(self, connection: Connection) -> bool:
+        """After a packet: whether its connection is to wait until it is told to go on."""
+        self._paused.add(connection)  # before the look: the last job may leave meanwhile, and nobody tell
+        is_crowded = self._lanes.is_crowded(connection.share())
+        if not is_crowded:
+            self._paused.discard(connection)
+        return is_crowded
+
+    def check_held(self, connection: Connection) -> None:
+        """After a read: cuts the connection off where too many unfinished packets pile up."""
         if sum(other.n_held for other in self._connections) > self._limits.max_held_bytes:
             connection.cut_off()
-        elif self._lanes.is_crowded:
-            self._paused.add(connection)
-            connection.pause()
-            self._resume()  # the room may have come back meanwhile, with no job left to tell
 
     def _resume(self) -> None:
-        while self._paused and not self._lanes.is_crowded:
-            self._paused.pop().resume()
+        for connection in tuple(self._paused):
+            if not self._lanes.is_crowded(connection.share()):
+                self._paused.discard(connection)
+                connection.go_on()
 
     # On a thread of the lanes: the answer.
 

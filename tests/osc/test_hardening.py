@@ -193,19 +193,20 @@ def test_a_client_that_never_reads_is_cut_off(service: Service) -> None:
         assert is_hung_up(deaf)
 
 
-def test_a_fast_sender_is_slowed_not_refused(service: Service) -> None:
-    limits = Limits(max_jobs=1000, max_job_bytes=1 << 20, n_threads=2)
-    block = bytes(60_000)
+@pytest.mark.parametrize(("n_blocks", "n_bytes"), [(300, 60_000), (5_000, 64)])
+def test_a_fast_sender_is_slowed_not_refused(service: Service, n_blocks: int, n_bytes: int) -> None:
+    limits = Limits(max_jobs=100, max_job_bytes=1 << 20, n_threads=2)
+    block, n_frames = bytes(n_bytes), n_bytes // 2
     with (
         OscServer(service, port=0, limits=limits) as server,
         Client(server.host, server.port) as client,
     ):
-        client.send("/samplefit/stem/begin", 1, "bass", 44_100, 1, 300 * 30_000, "s16le")
-        for n in range(300):
-            client.send("/samplefit/stem/data", 1, "bass", n * 30_000, block)
+        client.send("/samplefit/stem/begin", 1, "bass", 44_100, 1, n_blocks * n_frames, "s16le")
+        for n in range(n_blocks):
+            client.send("/samplefit/stem/data", 1, "bass", n * n_frames, block)
         client.send("/samplefit/stem/drop", 1, "bass")
         assert [client.receive().address for _ in range(2)] == ["/samplefit/done"] * 2
-    assert server.counters.n_requests == 302
+    assert server.counters.n_requests == n_blocks + 2
 
 
 @pytest.mark.parametrize("character", sorted(PATTERN_CHARACTERS))

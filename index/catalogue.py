@@ -110,6 +110,12 @@ MIGRATIONS = (
                 ON CONFLICT (content) DO UPDATE SET revision = excluded.revision;
         END;
     """,
+    """
+    ALTER TABLE folders ADD COLUMN portable INTEGER NOT NULL DEFAULT 0;  -- its keys are kept on its drive, too
+    CREATE TABLE cleaned AS SELECT * FROM files WHERE 0;  -- what an emptied folder held before it was cleaned
+    CREATE INDEX cleaned_by_folder ON cleaned (folder);
+    CREATE TRIGGER folder_out AFTER DELETE ON folders BEGIN DELETE FROM cleaned WHERE folder = old.id; END;
+    """,
 )
 """Each brings a catalogue from version i to i + 1, in one transaction. Never edited once released."""
 
@@ -217,21 +223,31 @@ def read_only(state: Path) -> Iterator[sqlite3.Connection]:
         Refused: the catalogue is damaged or of another version.
     """
     path = Path(state) / NAME
-    try:
-        if path.exists():
-            db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-        else:
-            db = sqlite3.connect(":memory:", isolation_level=None)
+    with _blaming_the_disk(path):
+        there = path.exists()
+        db = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro" if there else ":memory:", uri=there, isolation_level=None
+        )
+        try:
+            if there and _version(db) < len(MIGRATIONS):  # its writer has not brought it up yet
+                db = _copied(db)
             _migrate(db, path)
-    except sqlite3.Error as error:
-        raise _in_words(path, error) from None
-    try:
-        with _blaming_the_disk(path):
-            _check_version(db, path)
             db.execute("BEGIN")
             yield db
-    finally:
-        db.close()
+        finally:
+            db.close()
+
+
+def _copied(db: sqlite3.Connection) -> sqlite3.Connection:
+    """The same in memory, where it can be changed."""
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    with contextlib.closing(db):
+        db.backup(copy)
+    return copy
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return db.execute("PRAGMA user_version").fetchone()[0]
 
 
 def revision_of(db: sqlite3.Connection) -> int:
@@ -281,23 +297,22 @@ def _set(db: sqlite3.Connection, key: str, value: str | int) -> None:
 
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+    """Brings a catalogue up to this program.
+
+    Raises:
+        Refused: it is of a later version.
+    """
+    version = _version(db)
     if version > len(MIGRATIONS):
-        _check_version(db, path)
-    for number in range(version, len(MIGRATIONS)):
-        db.executescript(
-            f"BEGIN IMMEDIATE; {MIGRATIONS[number]}; PRAGMA user_version = {number + 1}; COMMIT;"
-        )
-
-
-def _check_version(db: sqlite3.Connection, path: Path) -> None:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version != len(MIGRATIONS):
         raise Refused(
             str(path),
             found=f"a catalogue of version {version}",
             expected=str(len(MIGRATIONS)),
             remedy="run the samplefit that wrote it, or start with another --state",
+        )
+    for number in range(version, len(MIGRATIONS)):
+        db.executescript(
+            f"BEGIN IMMEDIATE; {MIGRATIONS[number]}; PRAGMA user_version = {number + 1}; COMMIT;"
         )
 
 

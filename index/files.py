@@ -30,6 +30,7 @@ class Folder:
     volume: str
     state: str
     emptied_at: float | None
+    portable: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Job:
 
 def folder_rows(db: sqlite3.Connection) -> list[Folder]:
     """The folders followed, in order of path."""
-    rows = db.execute("SELECT id, path, volume, state, emptied_at FROM folders ORDER BY path")
+    rows = db.execute("SELECT id, path, volume, state, emptied_at, portable FROM folders ORDER BY path")
     return [Folder(*row) for row in rows]
 
 

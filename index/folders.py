@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,31 @@ def judge(known: Mapping[bytes, Stamp], volume: str, seen: Walk | None, volume_n
     if known and not seen.files and not seen.unread:
         return Presence("offline", believed=False, emptied=True)
     return Presence("online", believed=True)
+
+
+def keep_cleaned(db: sqlite3.Connection, folder: int) -> None:
+    """Sets aside the files of an emptied folder before they are cleaned."""
+    db.execute("DELETE FROM cleaned WHERE folder = ?", (folder,))
+    db.execute("INSERT INTO cleaned SELECT * FROM files WHERE folder = ?", (folder,))
+
+
+def restore_cleaned(db: sqlite3.Connection, path: bytes, now: float) -> bool:
+    """Knows again what a folder held before it was cleaned; False where it was not, or has files again.
+
+    Args:
+        now: seconds since 1970, when its new grace begins.
+    """
+    row = db.execute(
+        """SELECT id FROM folders WHERE path = ? AND id IN (SELECT folder FROM cleaned)
+           AND id NOT IN (SELECT folder FROM files)""",
+        (path,),
+    ).fetchone()
+    if row is None:
+        return False
+    db.execute("UPDATE folders SET state = 'offline', emptied_at = ? WHERE id = ?", (now, *row))
+    db.execute("INSERT INTO files SELECT * FROM cleaned WHERE folder = ?", row)
+    db.execute("DELETE FROM cleaned WHERE folder = ?", row)
+    return True
 
 
 def volume_of(path: bytes) -> str:

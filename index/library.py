@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -16,18 +17,22 @@ from index import catalogue
 from index.catalogue import Catalogue, model_id, read_only, revision_of
 from index.decoding import Decoders
 from index.files import Folder, content_at, folder_rows, jobs, known_files, n_files, write_delta
-from index.folders import EMPTY_GRACE_S, judge, volume_of
+from index.folders import EMPTY_GRACE_S, judge, keep_cleaned, restore_cleaned, volume_of
 from index.keeper import Keeper
 from index.lock import StateLock
 from index.marks import take_back
 from index.pipeline import KeyEncoder, examine
+from index.portable import Model
+from index.porter import Porter
 from index.report import FolderState, LibraryStatus, Skipped, read_folders, read_skipped, read_status
 from index.scan import compare
-from index.sight import Glance, Lookout, Sight
+from index.sight import ANSWER_LIMIT_S, Glance, Lookout, Sight
 from index.snapshot import Snapshot, Table, advanced, rebuilt
 from index.types_by_sound import Guesser
 from index.vectors import N_QUERIES
 from index.watch import Follower, Parts, is_network
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "FolderState",
@@ -95,6 +100,7 @@ class Library:
             ends.callback(self._catalogue.close)
             self._decoders = Decoders()
             ends.callback(self._decoders.close)
+            self._porter = Porter(self._catalogue)
             with self._catalogue.change() as db:
                 self._model = model_id(db, encoder.card.digest)
                 catalogue.set_model_in_use(db, encoder.card.digest)
@@ -124,6 +130,7 @@ class Library:
                 self._follower.stop()
             self._keeper.close()
             with self._syncing:
+                self._porter.is_busy(ANSWER_LIMIT_S)
                 self._catalogue.set_watching("")
 
     def pair(self) -> tuple[KeyEncoder, Snapshot]:
@@ -150,6 +157,7 @@ class Library:
         card = encoder.card
         with self._catalogue.change() as db:
             model = model_id(db, card.digest)
+        self._take_in(Model(model, card.digest, card.dim))
         with closing(Decoders()) as aside:
             self._encode_waiting(aside, encoder, model, told)
         with self._syncing:
@@ -166,8 +174,11 @@ class Library:
             self._keep()
         return before
 
-    def add(self, path: bytes | str, progress: Progress | None = None) -> None:
+    def add(self, path: bytes | str, progress: Progress | None = None, portable: bool | None = None) -> None:
         """Follows a folder from now on, and returns when its one-shots are searchable.
+
+        Args:
+            portable: keep its keys on its own drive, too, and take those that lie there. None leaves that as it is.
 
         Raises:
             NotFound: no such folder.
@@ -184,6 +195,8 @@ class Library:
                 "INSERT OR IGNORE INTO folders (path, volume, state) VALUES (?, ?, 'online')",
                 (folder, volume_of(folder)),
             )
+            if portable is not None:
+                db.execute("UPDATE folders SET portable = ? WHERE path = ?", (portable, folder))
         self.sync(progress)
         self._wake_follower()
 
@@ -203,6 +216,25 @@ class Library:
             self._publish()
         self._wake_follower()
 
+    def restore(self, path: bytes | str) -> None:
+        """Takes back the cleaning of an emptied folder: what it held is known again, and waits another grace.
+
+        Nothing but its files' names hangs on that: keys and marks stay whatever is cleaned.
+
+        Raises:
+            NotFound: it is not followed, was not cleaned, or has files again.
+        """
+        with self._syncing:
+            with self._catalogue.change() as db:
+                restored = restore_cleaned(db, _absolute(path), self._clock())
+            if not restored:
+                raise NotFound(
+                    os.fsdecode(path),
+                    found="no folder that was cleaned and is empty still",
+                    remedy="files that came back were taken up by themselves: see `samplefit folders`",
+                )
+            self._publish()
+
     def sync(self, progress: Progress | None = None) -> int:
         """Brings the library up to the disk: every change made before the call is searchable on return.
 
@@ -216,6 +248,7 @@ class Library:
             self._examine(progress or (lambda done, total: None))
             revision = self._publish()
             self._keep()
+            self._porter.carry_out(self._keyed(), ANSWER_LIMIT_S)
             return revision
 
     def sync_parts(self, parts: Mapping[bytes, Parts], hold_still_s: float) -> tuple[bytes, ...]:
@@ -233,6 +266,7 @@ class Library:
             young = self._examine(lambda done, total: None, hold_still_s)
             self._publish()
             self._keep()
+            self._porter.carry_out(self._keyed(), 0.0)
             return (*young, *under_way)
 
     def mark(self, path: bytes | str, what: str) -> None:
@@ -328,6 +362,7 @@ class Library:
         """
         with self._catalogue.reading() as db:
             rows = [folder for folder in folder_rows(db) if parts is None or folder.path in parts]
+        model = self._keyed()
         glances = [
             Glance(
                 row.number,
@@ -335,6 +370,7 @@ class Library:
                 row.volume,
                 parts[row.path] if parts and row.state == "online" else None,
                 at_leisure=parts is not None and is_network(row.path),
+                carries=self._porter.wants(row, model),
             )
             for row in rows
         ]
@@ -367,9 +403,20 @@ class Library:
                     "UPDATE folders SET state = ?, volume = ?, emptied_at = ? WHERE id = ?",
                     (state, volume, emptied_at, folder.number),
                 )
+            if is_over:
+                keep_cleaned(db, folder.number)
+                log.info("%s was emptied and is cleaned now", os.fsdecode(folder.path))
+            if state == "offline":
+                self._porter.forget(folder.path)
+            elif sight.carried is not None:
+                self._porter.take_in(db, folder.path, self._keyed(), sight.carried)
             if sight.seen is not None and (presence.believed or is_over):
                 write_delta(db, folder, sight.seen, compare(known, sight.seen))
             return True
+
+    def _keyed(self) -> Model:
+        """Whose keys the drives carry."""
+        return Model(self._model, self.encoder.card.digest, self.encoder.card.dim)
 
     def _examine(self, progress: Progress, hold_still_s: float = 0.0) -> tuple[bytes, ...]:
         """Reads what waits and encodes what has no key, each file once; then guesses types.
@@ -395,6 +442,18 @@ class Library:
         with self._catalogue.reading() as db:
             self._settled_at, self._waits = revision_of(db), bool(young)
         return young
+
+    def _take_in(self, model: Model) -> None:
+        """Takes the keys of a model that is not in use yet from the drives that carry them."""
+        with self._catalogue.reading() as db:
+            rows = [row for row in folder_rows(db) if row.portable and row.state == "online"]
+        glances = [Glance(row.number, row.path, row.volume, carries=model) for row in rows]
+        sights = Lookout().look(glances)
+        with self._catalogue.change() as db:
+            for row in rows:
+                carried = sights[row.number].carried
+                if carried is not None:
+                    self._porter.take_in(db, row.path, model, carried)
 
     def _encode_waiting(
         self,

@@ -21,12 +21,16 @@ class FolderState:
         state: "online", or "offline" while its drive is away.
         one_shots: files that can be suggested, or could if it were online.
         skipped: files left out.
+        portable: its keys are kept on its own drive, too.
+        emptied_at: when the drive was first seen without any file, seconds since 1970; else None.
     """
 
     path: str
     state: str
     one_shots: int
     skipped: int
+    portable: bool = False
+    emptied_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -128,8 +132,12 @@ def _folders(db: sqlite3.Connection) -> tuple[FolderState, ...]:
     rows = db.execute(
         """SELECT folders.path, folders.state,
                   count(*) FILTER (WHERE files.code IS NULL AND contents.content NOT NULL AND contents.code IS NULL),
-                  count(*) FILTER (WHERE files.code NOT NULL OR contents.code NOT NULL)
+                  count(*) FILTER (WHERE files.code NOT NULL OR contents.code NOT NULL),
+                  folders.portable, folders.emptied_at
            FROM folders LEFT JOIN files ON files.folder = folders.id LEFT JOIN contents USING (content)
            GROUP BY folders.id ORDER BY folders.path"""
     )
-    return tuple(FolderState(os.fsdecode(path), *rest) for path, *rest in rows)
+    return tuple(
+        FolderState(os.fsdecode(path), state, one_shots, skipped, bool(portable), emptied_at)
+        for path, state, one_shots, skipped, portable, emptied_at in rows
+    )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from index.folders import volume_of
+from index.portable import Model, Records, read_keys
 from index.scan import NotSimple, Walk, walk, walk_parts
 
 ANSWER_LIMIT_S = 20.0
@@ -26,6 +27,7 @@ class Glance:
         number: of the folder.
         parts: files and folders below it; None for all of it.
         at_leisure: an answer that takes long may be fetched by a later look: nothing waits for it.
+        carries: the model whose keys are to be read from the drive; None for none.
     """
 
     number: int
@@ -33,6 +35,7 @@ class Glance:
     volume: str
     parts: tuple[bytes, ...] | None = None
     at_leisure: bool = False
+    carries: Model | None = None
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,13 @@ class Sight:
         volume: the drive at that path; "" for none.
         seen: None where the folder is not there, cannot be listed, went away meanwhile or does not answer.
         parts: which parts `seen` speaks of; None for the whole folder.
+        carried: keys that lie on the drive, where they were asked for.
     """
 
     volume: str
     seen: Walk | None
     parts: tuple[bytes, ...] | None = None
+    carried: Records | None = None
 
 
 class Lookout:
@@ -111,9 +116,12 @@ class _Look:
                 seen, parts = walk(glance.path, self._beat), None
         except OSError:
             seen = None
+        carried = (
+            None if seen is None or not glance.carries else read_keys(glance.path, glance.carries, self._beat)
+        )
         if volume_of(glance.path) != volume:  # it went or came while we looked
-            seen = None
-        self.sight = Sight(volume, seen, parts)
+            seen = carried = None
+        self.sight = Sight(volume, seen, parts, carried)
 
     def _beat(self) -> None:
         self._alive_at = time.monotonic()

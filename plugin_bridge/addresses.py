@@ -90,12 +90,14 @@ class Call:
 HIT, PROGRESS, DONE, FAIL = "/samplefit/hit", "/samplefit/progress", "/samplefit/done", "/samplefit/fail"
 READY, MISSING = "/samplefit/stem/ready", "/samplefit/stem/missing"
 STATUS_REPLY, SYNCED = "/samplefit/status.reply", "/samplefit/synced"
+TROUBLE = "/samplefit/trouble"
 
 SUGGEST, SUGGEST_FILE = "/samplefit/suggest", "/samplefit/suggest/file"
 STEM_FILE, STEM_BEGIN, STEM_DATA = "/samplefit/stem/file", "/samplefit/stem/begin", "/samplefit/stem/data"
 STEM_END, STEM_DROP = "/samplefit/stem/end", "/samplefit/stem/drop"
 USED, LIKE, DISLIKE = "/samplefit/used", "/samplefit/like", "/samplefit/dislike"
 FOLDER_ADD, FOLDER_REMOVE = "/samplefit/folder/add", "/samplefit/folder/remove"
+FOLDER_RESTORE = "/samplefit/folder/restore"
 STATUS, SYNC = "/samplefit/status", "/samplefit/sync"
 
 COMMON_OPTIONS = (
@@ -185,7 +187,15 @@ TABLE = (
     Request(
         DISLIKE, (_ONE_SHOT,), (), (), (DONE,), "The producer does not like it.", (1, "/samples/kick 1.wav")
     ),
-    Request(FOLDER_ADD, (_FOLDER,), (), (PROGRESS,), (DONE,), "Follows a sample folder.", (1, "/samples")),
+    Request(
+        FOLDER_ADD,
+        (_FOLDER,),
+        (Field("portable", "i", "1: its keys are kept on its own drive, too; 0: no longer"),),
+        (PROGRESS,),
+        (DONE,),
+        "Follows a sample folder.",
+        (1, "/samples", "portable", 1),
+    ),
     Request(
         FOLDER_REMOVE,
         (_FOLDER,),
@@ -195,7 +205,16 @@ TABLE = (
         "Follows it no longer and forgets its one-shots.",
         (1, "/samples"),
     ),
-    Request(STATUS, (), (), (), (STATUS_REPLY,), "What runs, and how much is indexed.", (1,)),
+    Request(
+        FOLDER_RESTORE,
+        (_FOLDER,),
+        (),
+        (),
+        (DONE,),
+        "Takes back the cleaning of a folder that was found emptied: it is offline again, with all it held.",
+        (1, "/samples"),
+    ),
+    Request(STATUS, (), (), (TROUBLE,), (STATUS_REPLY,), "What runs, and how much is indexed.", (1,)),
     Request(
         SYNC,
         (),
@@ -283,6 +302,12 @@ REPLIES = (
             Field("pending", "i", "files still to be indexed"),
         ),
         "The answer to status.",
+    ),
+    Reply(
+        TROUBLE,
+        (_ID, Field("text", "s", "what, found, expected, remedy")),
+        "Something keeps the library from being brought up to the disk: a full disk, say. One message each; what is "
+        "indexed is suggested all the same.",
     ),
     Reply(SYNCED, (_ID, Field("revision", "i", "of the library")), "The answer to sync."),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,17 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     for name, run, text in (
         ("add", run_add, "follow sample folders"),
         ("remove", run_remove, "stop following sample folders (their files stay as they are)"),
+        ("restore", run_restore, "know again what emptied folders held before they were cleaned"),
     ):
         command = commands.add_parser(name, parents=[common], help=text, description=text)
         command.add_argument("folders", nargs="+", metavar="DIR")
         command.set_defaults(run=run)
+        if name == "add":
+            command.add_argument(
+                "--portable",
+                action=argparse.BooleanOptionalAction,
+                help="keep what was computed on the folder's own drive, too, for the next machine that follows it",
+            )
     for name, run, text in (
         ("folders", run_folders, "which sample folders are followed"),
         ("status", run_status, "what is indexed, by which model, on which device"),
@@ -52,11 +60,12 @@ def run_add(arguments: argparse.Namespace) -> None:
     for folder in folders:
         with progress(f"indexing {folder}") as shown:
             if daemon:
+                options = () if arguments.portable is None else ("portable", int(arguments.portable))
                 with daemon.connected() as client:
-                    client.ask("/samplefit/folder/add", folder, progress=shown)
+                    client.ask("/samplefit/folder/add", folder, *options, progress=shown)
             else:
                 with library_of(state) as library:
-                    library.add(folder, shown)
+                    library.add(folder, shown, arguments.portable)
     _print_folders([row for row in read_folders(state) if row.path in folders])
 
 
@@ -77,6 +86,18 @@ def run_remove(arguments: argparse.Namespace) -> None:
         else:
             with library_of(state) as library:
                 library.remove(folder)
+
+
+def run_restore(arguments: argparse.Namespace) -> None:
+    state = state_folder(arguments.state)
+    daemon = running.find(state)
+    for folder in map(absolute, arguments.folders):
+        if daemon:
+            with daemon.connected() as client:
+                client.ask("/samplefit/folder/restore", folder)
+        else:
+            with library_of(state) as library:
+                library.restore(folder)
 
 
 def run_folders(arguments: argparse.Namespace) -> None:
@@ -115,6 +136,8 @@ def run_status(arguments: argparse.Namespace) -> None:
     print(
         f"{document['one_shots']:,} one-shots ({counts or 'none'}), {document['pending']:,} pending, {document['skipped']:,} skipped"
     )
+    for text in document["trouble"]:
+        print(f"TROUBLE: {text}")
     _print_folders(status.folders)
 
 
@@ -141,19 +164,23 @@ def status_document(status: LibraryStatus, model: Path, daemon: running.Running 
         "revision": status.revision,
         "watching": status.watching,
         "noise": daemon.n_noise if daemon else 0,
+        "trouble": list(daemon.trouble) if daemon else [],
         "folders": [_folder(row) for row in status.folders],
     }
 
 
 def _folder(row: FolderState) -> dict[str, Any]:
-    return {"path": row.path, "state": row.state, "one_shots": row.one_shots, "skipped": row.skipped}
+    return asdict(row)
 
 
 def _print_folders(rows: Sequence[FolderState]) -> None:
     if rows:
         print_table(
             ("state", "one-shots", "skipped", "folder"),
-            [(row.state, row.one_shots, row.skipped, row.path) for row in rows],
+            [
+                (row.state if row.emptied_at is None else "emptied", row.one_shots, row.skipped, row.path)
+                for row in rows
+            ],
         )
     else:
         print("no folders: samplefit add FOLDER_OF_SAMPLES")

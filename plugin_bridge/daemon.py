@@ -59,6 +59,7 @@ class Daemon:
                 addresses.DISLIKE: self._mark,
                 addresses.FOLDER_ADD: self._add_folder,
                 addresses.FOLDER_REMOVE: self._remove_folder,
+                addresses.FOLDER_RESTORE: self._restore_folder,
                 addresses.STATUS: self._status,
                 addresses.SYNC: self._sync,
                 **dict.fromkeys(stems.ADDRESSES, self._hold),
@@ -150,7 +151,8 @@ class Daemon:
 
     def _add_folder(self, call: Call, reply: Reply) -> int:
         before = self._library.snapshot
-        self._library.add(str(call.arguments["path"]), self._progress(call, reply))
+        portable = _one(call, "portable", bool)
+        self._library.add(str(call.arguments["path"]), self._progress(call, reply), portable)
         return len(self._library.snapshot) - len(before)
 
     def _remove_folder(self, call: Call, reply: Reply) -> int:
@@ -158,8 +160,14 @@ class Daemon:
         self._library.remove(str(call.arguments["path"]))
         return len(before) - len(self._library.snapshot)
 
+    def _restore_folder(self, call: Call, reply: Reply) -> int:
+        self._library.restore(str(call.arguments["path"]))
+        return 1
+
     def _status(self, call: Call, reply: Reply) -> None:
         status = self._library.status()
+        for text in status.trouble:
+            reply(replies.trouble(call, text))
         online = sum(folder.state == "online" for folder in status.folders)
         reply(
             replies.status(

@@ -10,7 +10,19 @@ import os
 
 from encoders.errors import SamplefitError, TooBig
 from index.files import MAX_PATH_BYTES
-from plugin_bridge.addresses import DONE, FAIL, HIT, MISSING, PROGRESS, READY, STATUS_REPLY, SYNCED, Call, Id
+from plugin_bridge.addresses import (
+    DONE,
+    FAIL,
+    HIT,
+    MISSING,
+    PROGRESS,
+    READY,
+    STATUS_REPLY,
+    SYNCED,
+    TROUBLE,
+    Call,
+    Id,
+)
 from plugin_bridge.osc import Message, trim
 
 MAX_REPLY_BYTES = 999
@@ -83,6 +95,11 @@ def status(
     """The answer to status."""
     labels = (trim(text, MAX_LABEL_BYTES) for text in (version, model, device))
     return Message(STATUS_REPLY, (request.id, *labels, one_shots, folders_online, folders_offline, pending))
+
+
+def trouble(request: Call, text: str) -> Message:
+    """What is in the library's way; comes before the answer to status."""
+    return Message(TROUBLE, (request.id, trim(text, MAX_TEXT_BYTES)))
 
 
 def synced(request: Call, revision: int) -> Message:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from encoders.artefacts import write_bytes
 from encoders.errors import SamplefitError
 from index.lock import is_held
+from plugin_bridge.addresses import TROUBLE
 from plugin_bridge.client import Client
 
 TOKEN_VARIABLE = "SAMPLEFIT_TOKEN"
@@ -27,6 +28,7 @@ class Running:
         web_host, web_port: where its panel is; None without one.
         model: the folder of its model package.
         n_noise: packets so far that were no OSC, or not for it.
+        trouble: what kept its library from being brought up to the disk when it was found.
     """
 
     pid: int
@@ -38,6 +40,7 @@ class Running:
     device: str
     version: str
     n_noise: int = 0
+    trouble: tuple[str, ...] = ()
 
     def connected(self, timeout_s: float = 30.0) -> Client:
         """A connection to it; see `Client`."""
@@ -65,10 +68,10 @@ def find(state: Path) -> Running | None:
     try:
         running = Running(**json.loads(_file(state).read_text("utf-8")))
         with running.connected(FIND_TIMEOUT_S) as client:
-            client.ask("/samplefit/status")
+            replies = client.ask("/samplefit/status")
     except (OSError, ValueError, TypeError, SamplefitError):
         return None
-    return running
+    return replace(running, trouble=tuple(str(row.arguments[1]) for row in replies if row.address == TROUBLE))
 
 
 def _file(state: Path) -> Path:

@@ -27,6 +27,7 @@ EACH = [
     replies.ready(LONGEST, "s" * 255, INT),
     replies.missing(LONGEST, "s" * 255, INT, INT),
     replies.status(LONGEST, LONG, LONG, LONG, INT, INT, INT, INT),
+    replies.trouble(LONGEST, LONG),
     replies.synced(LONGEST, INT),
 ]
 

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,14 @@ import numpy as np
 
 from encoders.audio import FloatArray
 from encoders.errors import UnreadableAudio
+from index.drives import is_network, network_drive
 from index.scan import Stamp
 
 FILE_LIMIT_S = 20.0
 """Longest time for one file; a one-shot takes milliseconds. Invented, long enough for a drive that has to spin up."""
+
+HUNG_S = 300.0
+"""How long a network drive that gave no bytes in time is left alone before its files are tried again. Invented."""
 
 MEMORY_LIMIT_BYTES = 1 << 30
 """Memory of one worker process, where the system can hold it to that (Linux)."""
@@ -36,7 +41,9 @@ _LENGTH = struct.Struct("<I")
 
 @dataclass(frozen=True, eq=False)
 class Examined:
-    """What a worker found out about a file. Exactly one holds: `samples`, `known`, or `code` and `text`.
+    """What a worker found out about a file. At most one holds: `samples`, `known`, or `code` and `text`.
+
+    None holds where a network drive did not give its bytes in time: that may pass, so the file waits.
 
     Attributes:
         path: as it was asked for, bytes.
@@ -75,6 +82,7 @@ class Decoders:
     ) -> None:
         n_workers = n_workers or min(4, os.cpu_count() or 1)
         self._workers = [_Worker(limit_s, program) for _ in range(n_workers)]
+        self._hung: dict[bytes, float] = {}  # network drives that are left alone, each until when
 
     def examine(self, paths: Sequence[bytes], is_known: Callable[[bytes], bool]) -> Iterator[Examined]:
         """Reads files, in no particular order; each gets its answer, whatever happens to a worker.
@@ -97,7 +105,7 @@ class Decoders:
                 except queue.Empty:
                     return
                 try:
-                    done.put(worker.examine(path, is_known))
+                    done.put(self._examine_by(worker, path, is_known))
                 except BaseException as error:  # raised again where somebody waits
                     done.put(error)
                     return
@@ -126,6 +134,15 @@ class Decoders:
                 except queue.Empty:
                     continue
 
+    def _examine_by(self, worker: _Worker, path: bytes, is_known: Callable[[bytes], bool]) -> Examined:
+        """Leaves a network drive alone for a while after it gave no bytes in time: its files wait."""
+        if self._hung and self._hung.get(network_drive(path) or b"", 0.0) > time.monotonic():
+            return Examined(path)
+        examined = worker.examine(path, is_known)
+        if examined.content is None and examined.code is None:
+            self._hung[network_drive(path) or b""] = time.monotonic() + HUNG_S
+        return examined
+
     def close(self) -> None:
         """Ends the processes."""
         for worker in self._workers:
@@ -133,57 +150,41 @@ class Decoders:
 
 
 class _Worker:
-    """One process, driven by one thread at a time."""
+    """One process, talked to by one thread at a time."""
 
     def __init__(self, limit_s: float, program: str) -> None:
         self._limit_s, self._program = limit_s, program
         self._process: subprocess.Popen[bytes] | None = None
-        self._late = False
 
     def examine(self, path: bytes, is_known: Callable[[bytes], bool]) -> Examined:
-        content, stamp = None, None
-        process = self._start()
-        self._late = False
-        limit = threading.Timer(self._limit_s, self._kill_late, (process,))
-        limit.daemon = True
-        limit.start()
-        try:
-            send(process.stdin, path)
-            read = json.loads(receive(process.stdout))
-            if "code" in read:
-                return Examined(path, code=read["code"], text=read["text"])
-            content, stamp = bytes.fromhex(read["content"]), tuple(read["stamp"])
-            known = is_known(content)
-            send(process.stdin, b"" if known else b"decode")
-            found = json.loads(receive(process.stdout))
-            samples = None if known or "code" in found else np.frombuffer(receive(process.stdout), "<f4")
-        except (EOFError, BrokenPipeError):
-            self.close()
-            how = f"took longer than {self._limit_s:g} s" if self._late else "broke the decoder"
-            error = UnreadableAudio(os.fsdecode(path), found=f"a file that {how}", expected="a sound file")
-            return Examined(path, stamp, content, code=error.code, text=error.text)
-        finally:
-            limit.cancel()
-        return Examined(
-            path,
-            stamp if found["stamp"] == read["stamp"] else None,
-            content,
-            known,
-            samples,
-            found.get("duration_s", 0.0),
-            found.get("code"),
-            found.get("text"),
-        )
+        """What became of a file within the limit. One that a network drive did not even give by then waits.
+
+        The talk has a thread of its own, for a process that hangs in the kernel (on a dead share) does not die of being
+        killed, and its pipes do not close.
+        """
+        talk = _Talk(self._start(), path, is_known)
+        found = talk.result(self._limit_s)
+        if found is not None:
+            return found
+        is_late = not talk.is_over
+        self.close()
+        if is_late and talk.content is None and is_network(path):
+            return Examined(path)
+        how = f"took longer than {self._limit_s:g} s" if is_late else "broke the decoder"
+        error = UnreadableAudio(os.fsdecode(path), found=f"a file that {how}", expected="a sound file")
+        return Examined(path, talk.stamp, talk.content, code=error.code, text=error.text)
 
     def close(self) -> None:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            for pipe in (process.stdin, process.stdout):
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()  # type: ignore[union-attr]
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(1.0)  # one that hangs in the kernel on a dead share goes when it can
+                process.wait(
+                    1.0
+                )  # one that hangs in the kernel goes when it can; a thread of ours reads its pipe
+                for pipe in (process.stdin, process.stdout):
+                    with contextlib.suppress(BrokenPipeError):
+                        pipe.close()  # type: ignore[union-attr]
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
@@ -195,11 +196,69 @@ class _Worker:
                 stdout=subprocess.PIPE,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"},
             )
+            with contextlib.suppress(EOFError):
+                receive(self._process.stdout)  # a start on a busy machine is no file's fault
         return self._process
 
-    def _kill_late(self, process: subprocess.Popen[bytes]) -> None:
-        self._late = True
-        process.kill()
+
+class _Talk:
+    """Questions and answers about one file.
+
+    Attributes:
+        stamp, content: as soon as they are known.
+        is_over: the process ended before it had answered.
+    """
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], path: bytes, is_known: Callable[[bytes], bool]
+    ) -> None:
+        self.stamp: Stamp | None = None
+        self.content: bytes | None = None
+        self.is_over = False
+        self._process, self._path, self._is_known = process, path, is_known
+        self._said: queue.SimpleQueue[Examined | BaseException | None] = queue.SimpleQueue()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def result(self, limit_s: float) -> Examined | None:
+        """What was found; None where the process died or took longer. What `is_known` raises is raised here."""
+        try:
+            said = self._said.get(timeout=limit_s)
+        except queue.Empty:
+            return None
+        if isinstance(said, BaseException):
+            raise said
+        return said
+
+    def _run(self) -> None:
+        try:
+            self._said.put(self._talk())
+        except (EOFError, OSError):
+            self.is_over = True
+            self._said.put(None)
+        except BaseException as error:
+            self._said.put(error)
+
+    def _talk(self) -> Examined:
+        path, requests, replies = self._path, self._process.stdin, self._process.stdout
+        send(requests, path)
+        read = json.loads(receive(replies))
+        if "code" in read:
+            return Examined(path, code=read["code"], text=read["text"])
+        self.stamp, self.content = tuple(read["stamp"]), bytes.fromhex(read["content"])
+        known = self._is_known(self.content)
+        send(requests, b"" if known else b"decode")
+        found = json.loads(receive(replies))
+        samples = None if known or "code" in found else np.frombuffer(receive(replies), "<f4")
+        return Examined(
+            path,
+            self.stamp if found["stamp"] == read["stamp"] else None,
+            self.content,
+            known,
+            samples,
+            found.get("duration_s", 0.0),
+            found.get("code"),
+            found.get("text"),
+        )
 
 
 def send(pipe: BinaryIO | None, data: bytes) -> None:

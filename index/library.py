@@ -6,31 +6,34 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
 from encoders.audio import FloatArray
-from encoders.errors import BadRequest, Busy, NotFound, Refused
+from encoders.errors import Busy, NotFound, Refused
 from index import catalogue
 from index.catalogue import Catalogue, model_id, read_only, revision_of
 from index.decoding import Decoders
+from index.drives import is_network
 from index.files import Folder, content_at, folder_rows, jobs, known_files, n_files, write_delta
 from index.folders import EMPTY_GRACE_S, judge, keep_cleaned, restore_cleaned, volume_of
 from index.keeper import Keeper
 from index.lock import StateLock
-from index.marks import take_back
+from index.marks import Marks
 from index.pipeline import KeyEncoder, examine
 from index.portable import Model
 from index.porter import Porter
 from index.report import FolderState, LibraryStatus, Skipped, read_folders, read_skipped, read_status
 from index.scan import compare
+from index.search import Hit
 from index.sight import ANSWER_LIMIT_S, Glance, Lookout, Sight
 from index.snapshot import Snapshot, Table, advanced, rebuilt
+from index.taste import Taste
 from index.types_by_sound import Guesser
 from index.vectors import N_QUERIES
-from index.watch import Follower, Parts, is_network
+from index.watch import Follower, Parts
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +49,6 @@ __all__ = [
 
 Progress = Callable[[int, int], None]
 """Told (done, total)."""
-
-MARKS = ("used", "like", "dislike")
 
 PUBLISH_EVERY_S = 5.0
 """How often a long sync makes what it has found searchable."""
@@ -107,6 +108,7 @@ class Library:
             self._guesser = Guesser(self._catalogue, self._model, encoder.card.dim)
             self._keeper = Keeper(self.state, self._catalogue, self._model, encoder.card)
             self.snapshot = self._keeper.load()
+            self._marks = Marks(self._catalogue, encoder.card.digest, clock)
             self._ends = ends.pop_all()
         self._follower = (
             Follower(self._followed, self.sync_parts, self._catalogue.set_watching) if watch else None
@@ -171,6 +173,7 @@ class Library:
             before, self._keeper = self._keeper, keeper
             self._model, self._guesser, self._settled_at = model, guesser, None
             self.encoder, self.snapshot = encoder, snapshot
+            self._marks.use(card.digest)
             self._keep()
         return before
 
@@ -269,24 +272,22 @@ class Library:
             self._porter.carry_out(self._keyed(), 0.0)
             return (*young, *under_way)
 
+    @property
+    def taste(self) -> Taste:
+        """What the marks tell, as keys of one model."""
+        return self._marks.taste
+
+    def show(self, hits: Iterable[Hit]) -> None:
+        """Notes what a press was answered with; marks are choices among it."""
+        self._marks.show(hits)
+
     def mark(self, path: bytes | str, what: str) -> None:
         """Notes that the user took, likes or dislikes a one-shot; it holds for every copy of the file.
 
         Raises:
-            BadRequest: not one of `MARKS`.
-            NotFound: no such one-shot in the library.
+            What `Marks.add` raises.
         """
-        if what not in MARKS:
-            raise BadRequest("mark", found=repr(what), expected=", ".join(MARKS))
-        with self._catalogue.change() as db:
-            content = content_at(db, _absolute(path))
-            if content is None:
-                raise NotFound(
-                    os.fsdecode(path), found="not in the library", expected="the path of one of its one-shots"
-                )
-            db.execute(
-                "INSERT INTO marks (content, what, at) VALUES (?, ?, ?)", (content, what, self._clock())
-            )
+        self._marks.add(_absolute(path), what)
 
     def unmark(self, number: int) -> None:
         """Takes back a mark; `marks.read_marks` tells its number.
@@ -294,8 +295,11 @@ class Library:
         Raises:
             NotFound: there is none of that number.
         """
-        with self._catalogue.change() as db:
-            take_back(db, number)
+        self._marks.take_back(number)
+
+    def forget_learned(self) -> int:
+        """Has no mark made so far teach anything again; they stay on the list. Returns how many that is."""
+        return self._marks.forget_learned()
 
     def remember(self, query: FloatArray, model: str) -> None:
         """Keeps the query of a press: approximate search is tuned on the last `N_QUERIES` of them.
@@ -326,6 +330,11 @@ class Library:
     def status(self) -> LibraryStatus:
         """What is indexed, how it is followed, and what is in the way of it."""
         return replace(read_status(self.state), trouble=self.trouble())
+
+    @property
+    def pending(self) -> int:
+        """Files still to be indexed; costs nothing while nobody is at it."""
+        return read_status(self.state).pending if self._syncing.locked() else 0
 
     def trouble(self) -> tuple[str, ...]:
         """What keeps the library from being brought up to the disk at this moment; empty where nothing does."""

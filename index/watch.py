@@ -29,6 +29,7 @@ from watchdog.observers import Observer
 from watchdog.observers.api import ObservedWatch
 
 from encoders.errors import SamplefitError
+from index.drives import is_network
 from index.scan import SEP, is_hidden
 
 log = logging.getLogger(__name__)
@@ -73,22 +74,6 @@ _HEARD = [
     FileMovedEvent,
 ]
 """Not the opening and closing of files read: that is what we do ourselves."""
-
-_NETWORK = (
-    "nfs",
-    "cifs",
-    "smb",
-    "9p",
-    "afs",
-    "ceph",
-    "gluster",
-    "fuse.",  # not fuseblk: NTFS and exFAT drives, whose events come
-    "virtiofs",
-    "vboxsf",
-    "davfs",
-    "lustre",
-)
-
 
 Root = tuple[int, int] | None
 """Device and inode; None where there is nothing."""
@@ -331,27 +316,6 @@ class _Handler(FileSystemEventHandler):
                 self._put((self._folder, below))
         else:  # the root itself, or under another name of it
             self._put((self._folder, b""))
-
-
-def is_network(folder: bytes) -> bool:
-    """Whether a folder lies where the system hears of its own changes alone: a network drive, most of FUSE.
-
-    Never touches the folder: a share that hangs would hang the question.
-    """
-    if folder.startswith(b"\\\\"):
-        return True
-    try:
-        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
-    except OSError:
-        return False
-    best, kind = b"", b""
-    for line in lines:
-        left, _, right = line.partition(b" - ")
-        point = left.split()[4].decode("unicode_escape").encode("latin-1")  # spaces stand there as \040
-        inside = folder == point or folder.startswith(point.rstrip(b"/") + b"/")
-        if inside and len(point) >= len(best):
-            best, kind = point, right.split()[0]
-    return kind == b"fuse" or kind.decode("ascii", "replace").startswith(_NETWORK)
 
 
 def n_folders(root: bytes) -> int:

@@ -27,6 +27,7 @@ def main() -> None:
     os.dup2(2, 1)
     _limit_memory()
     try:
+        send(replies, b"ready")
         while True:
             _serve(receive(requests), requests, replies)
     except (EOFError, BrokenPipeError):

@@ -11,7 +11,8 @@ import pytest
 from watchdog.events import FileCreatedEvent
 
 from index import watch
-from index.watch import Follower, is_network, n_folders, n_watches
+from index.drives import is_network
+from index.watch import Follower, n_folders, n_watches
 from tests.index.conftest import paths_of, write_hit
 
 LIMIT_S = 30.0
@@ -127,6 +128,50 @@ def test_a_failing_sync_is_tried_again(monkeypatch, drums):
     finally:
         follower.stop()
     assert calls[:3] == [1, 1, 1]
+
+
+def test_a_bug_is_told_once_and_everything_is_looked_at_anew(monkeypatch, drums, caplog):
+    monkeypatch.setattr(watch, "POLL_S", 0.01)
+    calls: list[object] = []
+
+    def sync_parts(parts, hold_still_s):
+        calls.append(parts[os.fsencode(drums)])
+        if len(calls) < 4:
+            raise KeyError("nobody foresaw it")
+        return ()
+
+    follower = Follower(lambda: {os.fsencode(drums): True}, sync_parts, lambda how: None)
+    follower.start()
+    try:
+        wait_for(lambda: len(calls) >= 4 and not follower.trouble)
+        (drums / "a.wav").touch()
+        wait_for(lambda: (b"a.wav",) in calls)
+    finally:
+        follower.stop()
+    assert calls[:4] == [None] * 4
+    (told,) = (row for row in caplog.records if row.levelname == "WARNING")
+    assert "nobody foresaw it" in told.message and told.exc_info
+
+
+def test_what_a_follower_meets_stands_in_the_status(opened, drums, monkeypatch):
+    monkeypatch.setattr(watch, "POLL_S", 0.05)
+    library = opened(watch=True)
+    is_broken = threading.Event()
+    examine = library._examine
+
+    def examined(*arguments):
+        if is_broken.is_set():
+            raise ZeroDivisionError
+        return examine(*arguments)
+
+    library._examine = examined
+    library.add(str(drums))
+    assert library.status().trouble == ()
+    is_broken.set()
+    write_hit(drums / "a.wav", 1)
+    wait_for(lambda: any("ZeroDivisionError" in text for text in library.status().trouble))
+    is_broken.clear()
+    wait_for(lambda: len(library.snapshot) == 1 and library.status().trouble == ())
 
 
 def test_floods_collapse_to_the_whole_folder(drums):

@@ -113,6 +113,7 @@ _PRESS_OPTIONS = (
     Field("start", "f", "where the part to be heard begins, in seconds"),
     Field("length", "f", "how long it is, in seconds"),
     Field("exclude", "s", "a stem to leave out: the track being replaced"),
+    Field("tempo", "f", "the song's, in beats a minute, where the host knows it"),
     Field("answer", "s", "a plain name: the hits are also written to answers/NAME.tsv and .json"),
 )
 _STEM = Field("stem", "s", f"its name, up to {MAX_STEM_BYTES} bytes")
@@ -132,7 +133,7 @@ TABLE = (
     Request(
         STEM_FILE,
         (_STEM, Field("path", "path", "a sound file")),
-        (),
+        (Field("gain", "f", "a factor on its samples: .5 for each of two files that are left and right"),),
         (),
         (READY,),
         "Holds a file as a stem under the id.",

@@ -37,6 +37,9 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--folder", metavar="DIR", help="only one-shots below this folder; followed from now on if it was not"
     )
+    command.add_argument(
+        "--tempo", type=float, metavar="BPM", help="of the song: the panel previews hits in it"
+    )
     add_json(command)
     command.set_defaults(run=run_suggest)
 
@@ -59,6 +62,8 @@ def _ask(daemon: running.Running, state: Path, arguments: argparse.Namespace) ->
         options += ["k", arguments.k]
     for drum_type in arguments.type:
         options += ["type", drum_type]
+    if arguments.tempo is not None:
+        options += ["tempo", arguments.tempo]
     if arguments.folder:
         folder = absolute(arguments.folder)
         options += ["folder", folder]

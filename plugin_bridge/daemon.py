@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from encoders.audio import FloatArray, mix
-from encoders.errors import SamplefitError
+from encoders.errors import BadRequest, SamplefitError
 from index.library import Library
 from plugin_bridge import addresses, replies, stems
 from plugin_bridge.addresses import Call
@@ -27,6 +27,9 @@ OnPress = Callable[[Press, Answer, dict[str, Any]], None]
 """Told of a press that was answered, and of its answer as the contract's JSON; must return at once."""
 
 PROGRESS_EVERY_S = 0.25
+
+SLOWEST_BPM, FASTEST_BPM = 5.0, 1000.0
+"""Tempi that hosts allow, about."""
 
 
 class Daemon:
@@ -79,7 +82,7 @@ class Daemon:
         began = self._clock()
         engine = Engine(*self._library.pair())
         found = answer(press, engine, self._clock)
-        told = document(found, engine, 1000 * (self._clock() - began))
+        told = document(found, engine, 1000 * (self._clock() - began), self._library.pending)
         self._queries.append((found.query, engine.snapshot.model))
         self._on_press(press, found, told)
         return found, told
@@ -122,9 +125,10 @@ class Daemon:
             types = tuple(str(value) for value in call.options.get("type", ()))
             want = wanted(preset, _one(call, "k", int), types, _one(call, "folder", str))
             start_s, length_s = _one(call, "start", float) or 0.0, _one(call, "length", float)
+            tempo_bpm = _tempo(call)
             heard, replaced = bounced()
             found, told = self.press(
-                Press(call.id, heard, want, preset.n_windows, start_s, length_s, replaced, name)
+                Press(call.id, heard, want, preset.n_windows, start_s, length_s, replaced, name, tempo_bpm)
             )
             messages = [
                 replies.hit(call, hit.rank, hit.of, hit.type, hit.score, hit.path, hit.name, hit.duration_s)
@@ -202,6 +206,16 @@ def _one(call: Call, key: str, kind: Callable[[Any], T]) -> T | None:
     """The value of an option that is given once, or None."""
     values = call.options.get(key)
     return kind(values[0]) if values else None
+
+
+def _tempo(call: Call) -> float | None:
+    """Raises BadRequest for what is no tempo."""
+    bpm = _one(call, "tempo", float)
+    if bpm is not None and not SLOWEST_BPM <= bpm <= FASTEST_BPM:
+        raise BadRequest(
+            "tempo", found=f"{bpm:g}", expected=f"{SLOWEST_BPM:g} to {FASTEST_BPM:g} beats a minute"
+        )
+    return bpm
 
 
 def set_by_signals() -> threading.Event:

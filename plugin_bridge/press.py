@@ -44,6 +44,7 @@ class Press:
         start_s, length_s: the part of the bounce that counts; length None is the rest.
         replaced: the track that a hit is to take the place of; no part of the bounce.
         answer_name: of the answer file that its host reads, if it reads one.
+        tempo_bpm: of the song, where the host knows it.
     """
 
     id: int | str
@@ -54,6 +55,7 @@ class Press:
     length_s: float | None = None
     replaced: Stem | None = None
     answer_name: str | None = None
+    tempo_bpm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -144,12 +146,16 @@ def bounce(press: Press) -> FloatArray:
     return part
 
 
-def document(answer: Answer, engine: Engine, total_ms: float) -> dict[str, Any]:
-    """The answer as the contract's JSON."""
+def document(answer: Answer, engine: Engine, total_ms: float, pending: int = 0) -> dict[str, Any]:
+    """The answer as the contract's JSON.
+
+    Args:
+        pending: files still to be indexed.
+    """
     timings, card, snapshot = answer.timings, engine.encoder.card, engine.snapshot
     return {
         "model": {"name": card.name, "digest": card.digest},
-        "library": {"one_shots": len(snapshot), "revision": snapshot.revision},
+        "library": {"one_shots": len(snapshot), "revision": snapshot.revision, "pending": pending},
         "query": {
             "stems": answer.n_stems,
             "windows": answer.n_windows,

@@ -54,6 +54,9 @@ STEM_BYTES = 4096
 IDLE_S = 600.0
 """Stems of an id that was not heard of for so long are dropped (the contract's 10 minutes)."""
 
+MAX_GAIN = 16.0
+"""24 dB: invented."""
+
 MAX_GAPS = 100
 """Gaps told of at once: invented; what they tell is sent again, and the next end tells of more."""
 
@@ -212,8 +215,8 @@ class StemStore:
             self._put(id, stem, samples)
         return n_frames, []
 
-    def file(self, id: Id, stem: str, path: str) -> int:
-        """Holds a sound file as a stem.
+    def file(self, id: Id, stem: str, path: str, gain: float = 1.0) -> int:
+        """Holds a sound file as a stem, its samples times a gain.
 
         Returns:
             Its frames at 44.1 kHz.
@@ -221,7 +224,9 @@ class StemStore:
         Raises:
             What `read_audio` raises; TooBig: more bytes than are left.
         """
-        samples = read_audio(path)
+        if not 0 < gain <= MAX_GAIN:
+            raise BadRequest("gain", found=f"{gain:g}", expected=f"above 0, up to {MAX_GAIN:g}")
+        samples = read_audio(path) * np.float32(gain)
         with self._lock:
             self._expire()
             self._make_room(id, stem, samples.nbytes)
@@ -337,7 +342,8 @@ def answer(store: StemStore, call: Call, reply: Callable[[Message], None]) -> in
     arguments = dict(call.arguments)
     match call.address:
         case addresses.STEM_FILE:
-            reply(replies.ready(call, arguments["stem"], store.file(call.id, **arguments)))
+            (gain,) = call.options.get("gain", (1.0,))
+            reply(replies.ready(call, arguments["stem"], store.file(call.id, **arguments, gain=float(gain))))
         case addresses.STEM_BEGIN:
             store.begin(call.id, **arguments)
             return 1

@@ -87,7 +87,9 @@ def press_routes(panel: Panel) -> list[BaseRoute]:
             if isinstance(one, dict)
         ]
         stems = (Stem(samples=mix([heard.music, *tracks])),)
-        return _press(panel, heard.press.id, stems, [str(t) for t in types], ask.body, heard.press.replaced)
+        press = heard.press
+        known = {"replaced": press.replaced, "answer_name": press.answer_name, "tempo_bpm": press.tempo_bpm}
+        return _press(panel, press.id, stems, [str(t) for t in types], ask.body, **known)
 
     def kit(ask: Ask) -> Any:
         return kit_of(panel, panel.presses.get(ask.path["press"]))
@@ -224,11 +226,11 @@ def _press(
     stems: tuple[Stem, ...],
     types: Sequence[str],
     options: Any,
-    replaced: Stem | None,
+    **known: Any,
 ) -> dict[str, Any]:
     preset = load_preset(panel.state, str(options.get("preset", "default")))
     want = wanted(preset, types=tuple(types))
-    panel.press(Press(id, stems, want, preset.n_windows, replaced=replaced))
+    panel.press(Press(id, stems, want, preset.n_windows, **known))
     return {"pressed": True}
 
 

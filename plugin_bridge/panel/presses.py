@@ -63,8 +63,8 @@ class Heard:
 
     @cached_property
     def beat(self) -> Beat:
-        """Its pulse, as estimated."""
-        return find_beat(self.music)
+        """Its pulse: the host's tempo, else as estimated."""
+        return find_beat(self.answer.bounce, self.press.tempo_bpm)
 
     def loop(self, bpm: float | None = None, shift: int = 0) -> Loop:
         """The part that is played round and round.

@@ -103,20 +103,29 @@ def novelty(samples: FloatArray) -> FloatArray:
     return rises
 
 
-def find_beat(samples: FloatArray) -> Beat:
-    """The pulse that explains the onsets best.
-
-    Which tempo it is tells the novelty's likeness to itself a beat, two and four later, weighed by how usual the
-    tempo is; how fast exactly, its spectrum. A tempo within .3 of a whole number is taken for it, as songs made in a
-    DAW have one; a pulse that explains the onsets nearly as well from the very start is taken to begin there, as
-    bounces do. Both are invented preferences.
+def find_beat(samples: FloatArray, bpm: float | None = None) -> Beat:
+    """The pulse that explains the onsets best; one that does nearly as well from the very start begins there, as
+    bounces do: an invented preference.
 
     Args:
         samples: (T,) float32.
+        bpm: the tempo, where it is known: then only the first beat is looked for.
     """
     start = _loudest(samples, round(HEARD_S * SAMPLE_RATE))
     rises = novelty(samples[start : start + round(HEARD_S * SAMPLE_RATE)])
     rises -= _smooth(rises, round(0.5 * FRAME_RATE))
+    if bpm is None:
+        bpm = _tempo(rises)
+    return Beat(bpm, _first_beat(rises, bpm, start / HOP))
+
+
+def _tempo(rises: FloatArray) -> float:
+    """(F,) → beats a minute.
+
+    Which tempo it is tells the novelty's likeness to itself a beat, two and four later, weighed by how usual the
+    tempo is; how fast exactly, its spectrum. A tempo within .3 of a whole number is taken for it, as songs made in a
+    DAW have one: an invented preference.
+    """
     n = 1 << 18  # zero-padded: .04 bpm from bin to bin
     spectrum = np.abs(np.fft.rfft(rises, n))
     likeness = np.fft.irfft(spectrum**2)[: n // 2]  # of the novelty to itself, by frames
@@ -132,9 +141,7 @@ def find_beat(samples: FloatArray) -> Beat:
     bins = tempi[near] / 60 / FRAME_RATE * n
     sharp = sum(spectrum[np.round(bins * multiple).astype(int)] for multiple in (1, 2, 4))
     bpm = float(tempi[near][int(np.argmax(sharp))])
-    if abs(bpm - round(bpm)) < 0.3:
-        bpm = float(round(bpm))
-    return Beat(bpm, _first_beat(rises, bpm, start / HOP))
+    return float(round(bpm)) if abs(bpm - round(bpm)) < 0.3 else bpm
 
 
 _BEATS = ((1, 1.0), (2, 0.5), (4, 0.25))

@@ -19,7 +19,7 @@ from encoders.artefacts import replacing, sha256_of, write_bytes
 from index.rows import Rows
 from index.vectors import Forest, ForestFile, load_forest
 
-FORMAT = 1
+FORMAT = 2
 N_KEPT = 2
 """Generations that stay: the newest, and the one before in case it is damaged."""
 

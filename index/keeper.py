@@ -17,7 +17,7 @@ from encoders.package import Card
 from index.cache import Cache, oldest_revision
 from index.catalogue import Catalogue, identity_of, read_only, revision_of, touched_after
 from index.snapshot import Snapshot, Table, advanced, rebuilt
-from index.vectors import FOREST_MIN, N_QUERIES, forests_of, start_building, substitute_queries
+from index.vectors import N_QUERIES, WORTH_S, K, exact_s, forests_of, start_building, substitute_queries
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Keeper:
             base = replace(base, rows=saved.rows)
             snapshot = replace(snapshot, tables=(base, *snapshot.tables[1:]))
             self._catalogue.forget_touched(oldest_revision(self._state / FOLDER))
-        if self._grown != self._kept[0] and any(len(base.rows.block(type_)) >= FOREST_MIN for type_ in TYPES):
+        if self._grown != self._kept[0]:
             self._grow(self._kept[0], base, take)
         return snapshot
 
@@ -88,10 +88,20 @@ class Keeper:
             thread.join()
 
     def _grow(self, name: str, base: Table, take: Callable[[Table, Table], None]) -> None:
+        """Has forests built of the types that exact search is slow for."""
         if self._growing:
             self._growing[0].kill()  # its table is out of date
-        process = start_building(self._cache.folder, name)
+        self._grown = name
         queries = self._queries(base.rows.vectors)
+        blocks = {type_: base.rows.block(type_) for type_ in TYPES}
+        slow = [
+            type_
+            for type_, block in blocks.items()
+            if len(block) > K and exact_s(base.rows, block, queries) > 2 * WORTH_S
+        ]
+        if not slow:
+            return
+        process = start_building(self._cache.folder, name, slow)
 
         def wait() -> None:
             files = forests_of(process, queries)
@@ -105,7 +115,6 @@ class Keeper:
                 return
             take(base, replace(base, forests=forests))
 
-        self._grown = name
         self._growing = process, threading.Thread(target=wait, name="forester", daemon=True)
         self._growing[1].start()
 

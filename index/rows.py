@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from encoders.audio import FloatArray
 from encoders.drum_types import TYPES
+from index.exact import Heads, heads_of
 from index.scan import AFTER_SEP, SEP
 
 CONTENT_BYTES = 16
@@ -45,6 +46,7 @@ class Rows:
         path_ends: (N,) int64, where each path ends in `path_bytes`.
         path_bytes: (M,) uint8, the paths one after another.
         type_ends: (n_types,) int64, where each type's block ends, in the order of `TYPES`.
+        axes, heads, rests: as in `exact.Heads`.
     """
 
     vectors: FloatArray
@@ -54,6 +56,9 @@ class Rows:
     path_ends: NDArray[np.int64]
     path_bytes: NDArray[np.uint8]
     type_ends: NDArray[np.int64]
+    axes: FloatArray
+    heads: FloatArray
+    rests: FloatArray
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -62,6 +67,11 @@ class Rows:
         """The rows of a type."""
         code = _CODE[type_]
         return range(int(self.type_ends[code - 1]) if code else 0, int(self.type_ends[code]))
+
+    def heads_of(self, block: range) -> Heads:
+        """The heads of a block's keys."""
+        within = slice(block.start, block.stop)
+        return Heads(self.axes, self.heads[within], self.rests[within])
 
     def type(self, row: int) -> str:
         """The type of a row."""
@@ -112,6 +122,7 @@ def build_rows(rows: Iterable[Row], keys: Iterable[tuple[bytes, bytes]], dim: in
         np.cumsum(np.fromiter((len(row.path) for row in ordered), np.int64, n)),
         np.frombuffer(b"".join(row.path for row in ordered), np.uint8),
         np.searchsorted(codes, np.arange(len(TYPES)), side="right").astype(np.int64),
+        *heads_of(vectors),
     )
 
 

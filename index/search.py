@@ -12,14 +12,10 @@ from numpy.typing import NDArray
 from encoders.audio import FloatArray
 from encoders.drum_types import SIX, TYPES
 from encoders.errors import BadRequest, NoSamples
+from index.exact import SLACK, nearest
 from index.snapshot import Snapshot, Table
 
 K_MAX = 1000
-_SLACK = 1e-5
-"""How far a float32 score may lie from the exact one; candidates this close to the last place are scored anew."""
-
-_COPY_WORTH = 4
-"""Rows are gathered only where fewer than one in so many is wanted; else scoring them all is quicker."""
 
 ANOTHER_TAKE = 0.9
 """Likeness, from 0 at the mean of the candidates to 1 for equal keys, beyond which two one-shots are takes of one
@@ -36,6 +32,7 @@ class Want:
         diversity: 0 is the pure order of the score; towards 1, one-shots that sound like a better hit give way.
         shortest_s, longest_s: limits on the one-shot's duration, both allowed themselves.
         folders: only what lies below one of these; () for everything.
+        learned: the order leans towards what the user's marks tell.
     """
 
     types: tuple[str, ...] = ()
@@ -44,6 +41,7 @@ class Want:
     shortest_s: float | None = None
     longest_s: float | None = None
     folders: tuple[bytes, ...] = ()
+    learned: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,9 @@ class _Candidate:
         return self.table.rows.vectors[self.row]
 
 
-def search(snapshot: Snapshot, query: FloatArray, want: Want) -> tuple[Hit, ...]:
+def search(
+    snapshot: Snapshot, query: FloatArray, want: Want, taste: Taste | None = None
+) -> tuple[Hit, ...]:
     """The one-shots that fit a query best.
 
     Equal scores go by path; equal files appear once, under the first. With diversity 0 the order is that of the
@@ -152,50 +152,55 @@ def _best(
 def _candidates(
     snapshot: Snapshot, query: FloatArray, want: Want, types: tuple[str, ...], n: int
 ) -> list[_Candidate]:
-    """At least the `n` best files, exact and in order; fewer where there are no more.
-
-    Products row by row, not as a matrix: BLAS would wake its threads for each, which costs 50 times the work where
-    a DAW has the cores busy.
-    """
-    blocks = [(table, *_scored(table, type_, query, want, n)) for table in snapshot.tables for type_ in types]
+    """At least the `n` best files, in the order of their exact scores; fewer where there are no more."""
+    blocks = [
+        (table, *_near(table, block, query, want, n))
+        for table in snapshot.tables
+        for block in _blocks(table, types, want)
+    ]
     scores = np.concatenate([scores for _, _, scores in blocks])
     if not len(scores):
         return []
     last = np.partition(scores, len(scores) - n)[len(scores) - n] if n < len(scores) else scores.min()
     exact_query = query.astype(np.float64)
-    found = [
-        _Candidate(
-            float(table.rows.vectors[row].astype(np.float64) @ exact_query), table.rows.path(row), table, row
-        )
-        for table, rows, scores in blocks
-        for row in rows[scores >= last - _SLACK].tolist()
-    ]
+    found = []
+    for table, rows, scores in blocks:
+        rows = rows[scores >= last - SLACK]
+        exact = np.vecdot(
+            table.rows.vectors[rows].astype(np.float64), exact_query
+        )  # equal keys, equal scores
+        found += [
+            _Candidate(score, table.rows.path(row), table, row)
+            for row, score in zip(rows.tolist(), exact.tolist(), strict=True)
+        ]
     return sorted(found, key=lambda candidate: (-candidate.score, candidate.path))
 
 
-def _scored(
-    table: Table, type_: str, query: FloatArray, want: Want, n: int
+def _blocks(table: Table, types: tuple[str, ...], want: Want) -> list[range]:
+    """The blocks of a table to search: all types as one where no forest and no order of paths is by type."""
+    if types == TYPES and not table.forests and not want.folders:
+        return [range(len(table.rows))]
+    return [table.rows.block(type_) for type_ in types]
+
+
+def _near(
+    table: Table, block: range, query: FloatArray, want: Want, n: int
 ) -> tuple[NDArray[np.int64], FloatArray]:
-    """The rows of a type that may be among the best `n`, with their scores: all that are live and within the limits,
-    or what a forest finds, where the press leaves room for a miss."""
-    block = table.rows.block(type_)
+    """Rows of a block with their scores, the best `n` that are live and within the limits among them: certainly, or
+    as a forest finds them, where the press leaves room for a miss."""
     kept = table.live[block.start : block.stop] if table.live is not None else None
     limits = list(_limits(table, block, want))
-    if type_ in table.forests and want.diversity > 0 and not limits:
-        near = table.forests[type_].nearest(query, 2 * n)
+    vectors = table.rows.vectors[block.start : block.stop]
+    forest = table.forests.get(table.rows.type(block.start)) if len(block) else None
+    if forest is not None and want.diversity > 0 and not limits:
+        near = forest.nearest(query, 2 * n, want.k)
         near = near if kept is None else near[kept[near]]
         if len(near) >= n:
-            near += block.start
-            return near, np.vecdot(table.rows.vectors[near], query)
+            return near + block.start, np.vecdot(vectors[near], query)
     for limit in limits:
         kept = limit if kept is None else kept & limit
-    rows = np.arange(block.start, block.stop)
-    if kept is None:
-        return rows, np.vecdot(table.rows.vectors[block.start : block.stop], query)
-    rows = rows[kept]
-    if len(rows) < len(kept) // _COPY_WORTH:
-        return rows, np.vecdot(table.rows.vectors[rows], query)
-    return rows, np.vecdot(table.rows.vectors[block.start : block.stop], query)[kept]
+    near, scores = nearest(vectors, table.rows.heads_of(block), query, n, kept)
+    return near + block.start, scores
 
 
 def _limits(table: Table, block: range, want: Want) -> Iterator[NDArray[np.bool_]]:

@@ -40,9 +40,9 @@ def table() -> Rows:
 @pytest.fixture
 def built(table, tmp_path, monkeypatch):
     """A forest of the kicks, however fast this machine finds exact search."""
-    monkeypatch.setattr(vectors, "SPEEDUP", 0.0)
+    monkeypatch.setattr(vectors, "WORTH_S", -1.0)
     queries = clustered(np.random.default_rng(1), 50)
-    file = build_forest(table.vectors, queries, tmp_path / "forest.ann", "kick")
+    file = build_forest(table, table.block("kick"), queries, tmp_path / "forest.ann")
     assert file is not None
     return tmp_path, file, queries
 
@@ -54,7 +54,7 @@ def test_annoy_agrees_with_exact_search_here():
 def test_a_forest_finds_what_it_was_tuned_to_find(built, table):
     folder, file, queries = built
     forest = load_forest(folder, file, DIM)
-    found = [set(forest.nearest(query, K).tolist()) for query in queries]
+    found = [set(forest.nearest(query, K, K).tolist()) for query in queries]
     truth = [set(np.argsort(-(table.vectors @ query))[:K].tolist()) for query in queries]
     assert np.mean([len(a & b) / K for a, b in zip(found, truth, strict=True)]) >= RECALL
     assert file.recall >= RECALL and file.n_keys == N_KEYS
@@ -100,7 +100,7 @@ def test_the_process_that_builds_answers_with_what_the_manifest_takes(table, tmp
     cache = Cache(tmp_path / "model")
     saved = cache.save(table, 1, "mine")
     queries = clustered(np.random.default_rng(1), 20)
-    files = forests_of(start_building(cache.folder, saved.name, forest_min=100), queries)
+    files = forests_of(start_building(cache.folder, saved.name, ["kick"]), queries)
     assert files is not None and all(file.type in TYPES and file.recall >= RECALL for file in files)
     forests = cache.add_forests(saved.name, files, DIM)
     assert forests.keys() == {file.type for file in files}
@@ -110,7 +110,7 @@ def test_the_process_that_builds_answers_with_what_the_manifest_takes(table, tmp
 def test_a_building_that_is_killed_leaves_nothing_behind(table, tmp_path):
     cache = Cache(tmp_path / "model")
     saved = cache.save(table, 1, "mine")
-    process = start_building(cache.folder, saved.name)
+    process = start_building(cache.folder, saved.name, ["kick"])
     process.kill()
     assert forests_of(process, clustered(np.random.default_rng(1), 20)) is None
     assert cache.load("mine", DIM, 0, 1).forests == {}

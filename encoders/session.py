@@ -93,7 +93,8 @@ def open_encoder(package: Package, device: str = "auto", n_threads: int | None =
     probed and still fails is left once, with one warning.
 
     Args:
-        n_threads: threads within one run; None leaves it to ONNX Runtime (all cores).
+        n_threads: threads within one run of the query encoder; None leaves it to ONNX Runtime (all cores). Keys take
+            one: whoever has many encodes them side by side.
 
     Raises:
         BadRequest: no such device name.
@@ -142,7 +143,7 @@ def _n_cuda_devices() -> int:
 
 def _open_on(device: str, package: Package, n_threads: int | None) -> Encoder:
     query = _session(device, package, "query.onnx", package.query, n_threads)
-    key = _session(device, package, "key.onnx", package.key, n_threads)
+    key = _session(device, package, "key.onnx", package.key, 1)
     encoder = Encoder(package.card, device, query, key, threading.Lock())
     click = np.zeros((1, WINDOW), np.float32)
     click[0, 0] = 1.0

@@ -19,7 +19,7 @@ import pytest
 from encoders.audio import read_one_shot
 from encoders.windows import pad
 from index.library import Library
-from index.pipeline import BATCH, COMMIT_EVERY
+from index.pipeline import COMMIT_EVERY, N_LANES
 from tests.index.conftest import StandIn, paths_of, write_hit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,5 +79,5 @@ def test_kill_9_while_indexing(tmp_path):
             for row in range(len(table.rows)):
                 samples = read_one_shot(os.fsdecode(table.rows.path(row))).samples
                 assert np.array_equal(table.rows.vectors[row], encoder.keys(pad(samples)[None])[0])
-    assert n_encoded <= N_FILES + n_kills * (16 + BATCH), "a kill costs one batch"
+    assert n_encoded <= N_FILES + n_kills * (16 + 2 * N_LANES), "a kill costs what was not committed"
     assert COMMIT_EVERY == 64

@@ -8,6 +8,7 @@ triggers, in the transaction that made it: that is how a snapshot knows what it 
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from pathlib import Path
 from encoders.errors import Refused
 
 NAME = "catalogue.sqlite3"
+ROOM_BYTES = 1 << 20
+"""Free space below which a disk that was full is so still: small writes go well before batches do."""
 
 _TOUCH = """
     INSERT INTO touched SELECT {content}, value FROM meta WHERE key = 'revision'
@@ -116,6 +119,9 @@ MIGRATIONS = (
     CREATE INDEX cleaned_by_folder ON cleaned (folder);
     CREATE TRIGGER folder_out AFTER DELETE ON folders BEGIN DELETE FROM cleaned WHERE folder = old.id; END;
     """,
+    """
+    ALTER TABLE marks ADD COLUMN beside BLOB NOT NULL DEFAULT x'';  -- contents that it was chosen from, one after another
+    """,
 )
 """Each brings a catalogue from version i to i + 1, in one transaction. Never edited once released."""
 
@@ -170,7 +176,6 @@ class Catalogue:
                 yield self.db
                 if self.db.in_transaction:
                     self.db.execute("COMMIT")
-                    self._trouble = ""
             except BaseException as error:
                 if self.db.in_transaction:  # SQLite ends it itself when the disk is full
                     self.db.execute("ROLLBACK")
@@ -189,12 +194,14 @@ class Catalogue:
                 self.db.execute("ROLLBACK")
 
     def trouble(self) -> str:
-        """Why nothing can be written now, or ""; after a write that failed it tries one."""
-        if self._trouble:
-            with contextlib.suppress(Refused), self.quietly() as db:
-                db.execute(
-                    "INSERT INTO meta VALUES ('tried', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1"
-                )
+        """Why it could not be written, or "" when a write goes well again and there is room for more."""
+        if self._trouble and shutil.disk_usage(self.path.parent).free >= ROOM_BYTES:
+            with contextlib.suppress(Refused):
+                with self.quietly() as db:
+                    db.execute(
+                        "INSERT INTO meta VALUES ('tried', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1"
+                    )
+                self._trouble = ""
         return self._trouble
 
     def forget_touched(self, revision: int) -> None:

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from index import catalogue
 from index.catalogue import Catalogue, model_id, read_only, revision_of
 from index.decoding import Decoders
 from index.drives import is_network
-from index.files import Folder, content_at, folder_rows, jobs, known_files, n_files, write_delta
+from index.files import Folder, folder_rows, jobs, known_files, n_files, write_delta
 from index.folders import EMPTY_GRACE_S, judge, keep_cleaned, restore_cleaned, volume_of
 from index.keeper import Keeper
 from index.lock import StateLock
@@ -27,10 +27,8 @@ from index.portable import Model
 from index.porter import Porter
 from index.report import FolderState, LibraryStatus, Skipped, read_folders, read_skipped, read_status
 from index.scan import compare
-from index.search import Hit
 from index.sight import ANSWER_LIMIT_S, Glance, Lookout, Sight
 from index.snapshot import Snapshot, Table, advanced, rebuilt
-from index.taste import Taste
 from index.types_by_sound import Guesser
 from index.vectors import N_QUERIES
 from index.watch import Follower, Parts
@@ -108,7 +106,7 @@ class Library:
             self._guesser = Guesser(self._catalogue, self._model, encoder.card.dim)
             self._keeper = Keeper(self.state, self._catalogue, self._model, encoder.card)
             self.snapshot = self._keeper.load()
-            self._marks = Marks(self._catalogue, encoder.card.digest, clock)
+            self.marks = Marks(self._catalogue, encoder.card.digest, clock)
             self._ends = ends.pop_all()
         self._follower = (
             Follower(self._followed, self.sync_parts, self._catalogue.set_watching) if watch else None
@@ -173,7 +171,7 @@ class Library:
             before, self._keeper = self._keeper, keeper
             self._model, self._guesser, self._settled_at = model, guesser, None
             self.encoder, self.snapshot = encoder, snapshot
-            self._marks.use(card.digest)
+            self.marks.use(card.digest)
             self._keep()
         return before
 
@@ -272,22 +270,13 @@ class Library:
             self._porter.carry_out(self._keyed(), 0.0)
             return (*young, *under_way)
 
-    @property
-    def taste(self) -> Taste:
-        """What the marks tell, as keys of one model."""
-        return self._marks.taste
-
-    def show(self, hits: Iterable[Hit]) -> None:
-        """Notes what a press was answered with; marks are choices among it."""
-        self._marks.show(hits)
-
     def mark(self, path: bytes | str, what: str) -> None:
         """Notes that the user took, likes or dislikes a one-shot; it holds for every copy of the file.
 
         Raises:
             What `Marks.add` raises.
         """
-        self._marks.add(_absolute(path), what)
+        self.marks.add(_absolute(path), what)
 
     def unmark(self, number: int) -> None:
         """Takes back a mark; `marks.read_marks` tells its number.
@@ -295,11 +284,7 @@ class Library:
         Raises:
             NotFound: there is none of that number.
         """
-        self._marks.take_back(number)
-
-    def forget_learned(self) -> int:
-        """Has no mark made so far teach anything again; they stay on the list. Returns how many that is."""
-        return self._marks.forget_learned()
+        self.marks.take_back(number)
 
     def remember(self, query: FloatArray, model: str) -> None:
         """Keeps the query of a press: approximate search is tuned on the last `N_QUERIES` of them.

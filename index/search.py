@@ -14,6 +14,7 @@ from encoders.drum_types import SIX, TYPES
 from encoders.errors import BadRequest, NoSamples
 from index.exact import SLACK, nearest
 from index.snapshot import Snapshot, Table
+from index.taste import Taste
 
 K_MAX = 1000
 
@@ -86,9 +87,7 @@ class _Candidate:
         return self.table.rows.vectors[self.row]
 
 
-def search(
-    snapshot: Snapshot, query: FloatArray, want: Want, taste: Taste | None = None
-) -> tuple[Hit, ...]:
+def search(snapshot: Snapshot, query: FloatArray, want: Want, taste: Taste | None = None) -> tuple[Hit, ...]:
     """The one-shots that fit a query best.
 
     Equal scores go by path; equal files appear once, under the first. With diversity 0 the order is that of the
@@ -96,6 +95,7 @@ def search(
 
     Args:
         query: (D,) float32, unit norm.
+        taste: of the snapshot's model; leans the order of the candidates for each place, never the scores.
 
     Returns:
         By type in the order of `TYPES`, then by rank; for "any" by rank alone.
@@ -111,7 +111,7 @@ def search(
     hits: list[Hit] = []
     taken: set[bytes] = set()
     for group in groups:
-        chosen = _best(snapshot, query, want, group, taken)
+        chosen = _best(snapshot, query, want, group, taken, taste)
         taken |= {candidate.content for candidate in chosen}
         hits += [_hit(candidate, rank, len(chosen)) for rank, candidate in enumerate(chosen, 1)]
     if not hits:
@@ -131,10 +131,15 @@ def _check(want: Want) -> None:
 
 
 def _best(
-    snapshot: Snapshot, query: FloatArray, want: Want, types: tuple[str, ...], taken: set[bytes]
+    snapshot: Snapshot,
+    query: FloatArray,
+    want: Want,
+    types: tuple[str, ...],
+    taken: set[bytes],
+    taste: Taste | None,
 ) -> list[_Candidate]:
     """The best `want.k` one-shots of some types together, without the contents already taken."""
-    n_pool = want.k if want.diversity == 0 else max(100, 10 * want.k)
+    n_pool = want.k if want.diversity == 0 and taste is None else max(100, 10 * want.k)
     n_files = n_pool
     while True:
         found = _candidates(snapshot, query, want, types, n_files)
@@ -146,6 +151,9 @@ def _best(
             break
         n_files *= 2  # copies of equal files filled the places
     pool = list(distinct.values())
+    if taste is not None and pool:
+        scores = np.array([candidate.score for candidate in pool])
+        pool = [pool[place] for place in taste.order(scores, np.stack([each.vector for each in pool]))]
     return pool[: want.k] if want.diversity == 0 else _diverse(pool, want.k, want.diversity)
 
 

@@ -106,7 +106,7 @@ def _answer_here(state: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         for path in sorted(wished - followed):
             library.add(path, shown)
         library.sync(shown)
-        engine = Engine(encoder, library.snapshot)
+        engine = Engine(encoder, library.snapshot, library.marks.taste)
         press = Press(0, stems, want, preset.n_windows)
         return document(answer(press, engine), engine, 1000 * (time.perf_counter() - began))
 

@@ -80,10 +80,11 @@ class Daemon:
             What `press.answer` raises.
         """
         began = self._clock()
-        engine = Engine(*self._library.pair())
+        engine = Engine(*self._library.pair(), self._library.marks.taste)
         found = answer(press, engine, self._clock)
         told = document(found, engine, 1000 * (self._clock() - began), self._library.pending)
         self._queries.append((found.query, engine.snapshot.model))
+        self._library.marks.show(found.hits)
         self._on_press(press, found, told)
         return found, told
 

@@ -13,6 +13,7 @@ from encoders.session import Encoder
 from encoders.windows import cut
 from index.search import Hit, Want, search
 from index.snapshot import Snapshot
+from index.taste import Taste
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +61,20 @@ class Press:
 
 @dataclass(frozen=True)
 class Engine:
-    """What a press needs, bound for its whole life: one encoder and one snapshot of the same model."""
+    """What a press needs, bound for its whole life: one encoder and one snapshot of the same model, and what the
+    user's marks tell."""
 
     encoder: Encoder
     snapshot: Snapshot
+    taste: Taste
+
+    def taste_for(self, want: Want) -> Taste | None:
+        """What the order of the hits leans towards; None where nothing was learned, or none of it is wanted.
+
+        A taste holds within a type: it does not weigh a kick against a snare.
+        """
+        acts = self.taste.n_marks > 0 and self.taste.model == self.snapshot.model
+        return self.taste if acts and want.learned and want.types != ("any",) else None
 
 
 @dataclass(frozen=True)
@@ -83,6 +94,7 @@ class Answer:
         n_windows, seconds: what of the bounce was heard.
         bounce: (T,) float32, that part of it.
         query: (D,) float32, unit norm, its encoding.
+        n_learned: marks that the order of the hits was learned from; 0 where it leans towards nothing.
     """
 
     id: int | str
@@ -93,6 +105,7 @@ class Answer:
     timings: Timings
     bounce: FloatArray
     query: FloatArray
+    n_learned: int
 
 
 def answer(press: Press, engine: Engine, clock: Callable[[], float] = time.perf_counter) -> Answer:
@@ -109,11 +122,13 @@ def answer(press: Press, engine: Engine, clock: Callable[[], float] = time.perf_
     windows = cut(audio, press.n_windows)
     query = engine.encoder.query(windows)
     encoded = clock()
-    hits = search(engine.snapshot, query, press.want)
+    taste = engine.taste_for(press.want)
+    hits = search(engine.snapshot, query, press.want, taste)
     found = clock()
     timings = Timings(*(1000 * (b - a) for a, b in ((began, loaded), (loaded, encoded), (encoded, found))))
     seconds = len(audio) / SAMPLE_RATE
-    return Answer(press.id, hits, len(press.stems), len(windows), seconds, timings, audio, query)
+    n_learned = taste.n_marks if taste else 0
+    return Answer(press.id, hits, len(press.stems), len(windows), seconds, timings, audio, query, n_learned)
 
 
 def bounce(press: Press) -> FloatArray:
@@ -167,6 +182,7 @@ def document(answer: Answer, engine: Engine, total_ms: float, pending: int = 0) 
             "search": round(timings.search_ms, 3),
             "total": round(total_ms, 3),
         },
+        "learned": answer.n_learned,
         "hits": [
             {
                 "type": hit.type,

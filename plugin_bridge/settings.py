@@ -57,6 +57,7 @@ class Preset:
         diversity: 0 is the pure order of the score; towards 1, hits like the ones above them give way.
         shortest_s, longest_s: durations of the one-shots taken, in seconds; None sets no bound.
         folders: only one-shots below these; empty takes the whole library.
+        learned: whether the order leans towards what the user's marks tell.
     """
 
     text: str
@@ -67,6 +68,7 @@ class Preset:
     shortest_s: float | None = None
     longest_s: float | None = None
     folders: tuple[str, ...] = ()
+    learned: bool = False
 
     def __post_init__(self) -> None:
         check_k(self.k)
@@ -133,6 +135,7 @@ def wanted(
         shortest_s=preset.shortest_s,
         longest_s=preset.longest_s,
         folders=tuple(os.fsencode(Path(path).expanduser()) for path in folders),
+        learned=preset.learned,
     )
 
 

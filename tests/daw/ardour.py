@@ -19,7 +19,7 @@ from plugin_bridge.osc import Message, decode, encode
 
 PROGRAMS = ("ardour", "ardour7-lua", "Xvfb", "openbox", "xdotool", "wmctrl")
 OSC_PORT = 3819
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 SAMPLE_RATE = 48_000
 
 _CONFIG = """\
@@ -59,11 +59,12 @@ class Ardour:
     """Runs from `__enter__` to `__exit__`.
 
     Args:
-        folder: of the session, the home and everything else.
+        folder: of the home and everything else.
+        session: its folder, made where it is not there; its name is Song, wherever it lies.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.home, self.session = folder / "home", folder / "Song"
+    def __init__(self, folder: Path, session: Path) -> None:
+        self.home, self.session = folder / "home", session
         self.config = self.home / ".config" / "ardour7"
         self._log = folder / "log.txt"
         self._command = folder / "command.lua"
@@ -74,16 +75,34 @@ class Ardour:
         self._serials = itertools.count(1)
         self._replies = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._replies.bind(("127.0.0.1", 0))
-        self.config.mkdir(parents=True)
+        self.config.mkdir(parents=True, exist_ok=True)
         (self.config / ".a7").touch()
         (self.config / "config").write_text(_CONFIG)
 
     def prepare(self, keys: Mapping[str, int]) -> None:
-        """Makes the session, with the OSC surface on, and a script that runs Lua for the tests.
+        """Makes the session where there is none, and a script that runs Lua for the tests.
 
         Args:
             keys: chords, in Ardour's words, and the slots of the scripts that they press.
         """
+        if not self.session.exists():
+            self._make_session()
+        scripts = self.config / "ui_scripts"
+        text = scripts.read_bytes() if scripts.exists() else None
+        port = self._replies.getsockname()[1]
+        parameters = {"file": str(self._command), "uri": f"osc.udp://127.0.0.1:{port}"}
+        scripts.write_bytes(with_actions(text, _RUNNER, _RUNNER_ORIGIN, [Action("Run", parameters)]))
+        bindings = "".join(
+            f'<Binding key="{key}" action="LuaAction/script-{slot}" group="Lua"/>'
+            for key, slot in keys.items()
+        )
+        plain = Path("/etc/ardour7/ardour.keys").read_text()
+        (self.config / "test.keys").write_text(plain.replace("<Press>", f"<Press>{bindings}", 1))
+        (self.runner,) = slots(scripts.read_bytes(), _RUNNER_ORIGIN)
+
+    def _make_session(self) -> None:
+        """An empty session with the OSC surface on."""
+        self.session.parent.mkdir(exist_ok=True)
         script = self._command.with_name("make.lua")
         script.write_text(f'create_session ("{self.session}", "Song", {SAMPLE_RATE}):save_state ("")')
         subprocess.run(
@@ -101,18 +120,6 @@ class Ardour:
             surfaces.remove(surface)
         ElementTree.SubElement(surfaces, "Protocol", name="Open Sound Control (OSC)", active="1")
         tree.write(self.session / "Song.ardour")
-        scripts = self.config / "ui_scripts"
-        text = scripts.read_bytes() if scripts.exists() else None
-        port = self._replies.getsockname()[1]
-        parameters = {"file": str(self._command), "uri": f"osc.udp://127.0.0.1:{port}"}
-        scripts.write_bytes(with_actions(text, _RUNNER, _RUNNER_ORIGIN, [Action("Run", parameters)]))
-        bindings = "".join(
-            f'<Binding key="{key}" action="LuaAction/script-{slot}" group="Lua"/>'
-            for key, slot in keys.items()
-        )
-        plain = Path("/etc/ardour7/ardour.keys").read_text()
-        (self.config / "test.keys").write_text(plain.replace("<Press>", f"<Press>{bindings}", 1))
-        (self.runner,) = slots(scripts.read_bytes(), _RUNNER_ORIGIN)
 
     def __enter__(self) -> Ardour:
         with ExitStack() as stack:
@@ -136,7 +143,7 @@ class Ardour:
         message = Message("/access_action", (f"LuaAction/script-{slot}",))
         self._replies.sendto(encode(message), ("127.0.0.1", OSC_PORT))
 
-    def run(self, lua: str, timeout_s: float = 20.0) -> str:
+    def run(self, lua: str, timeout_s: float = PATIENCE_S) -> str:
         """Runs Lua in Ardour and returns what it returns, as text. Waits for every action pressed before."""
         serial = next(self._serials)
         self._command.write_text(f"-- {serial}\n{lua}")

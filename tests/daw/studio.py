@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import soundfile
 from daemon import Daemon, serving
 from packages import make_package
 
-from daw.ardour import SAMPLE_RATE, Ardour
+from daw.ardour import PATIENCE_S, SAMPLE_RATE, Ardour
 from plugin_bridge.daw.ardour_scripts import slots
 from plugin_bridge.daw.daws import DAWS, Machine
 from plugin_bridge.daw.install import install
 
+TICKS_PER_S = 282_240_000
+"""Ardour 7 saves audio time in these."""
 SONG_START = SAMPLE_RATE
 """Where the song's regions begin: not at 0, so that a hit at the wrong place is seen."""
 SONG_S = 8.0
@@ -50,32 +54,79 @@ def make_library(folder: Path) -> None:
 
 
 @contextmanager
-def small_daemon(folder: Path) -> Iterator[Daemon]:
+def small_daemon(folder: Path, web: str = "off") -> Iterator[Daemon]:
     """The daemon as a process, its library indexed, its state in `folder`."""
     make_library(folder / "one-shots")
     model = make_package(folder / "model")
-    options = ("--web", "off", "--model", model, "--folder", folder / "one-shots")
+    options = ("--web", web, "--model", model, "--folder", folder / "one-shots")
     with serving(folder / "state", *options) as running:
         running.ask("/samplefit/sync")
         yield running
 
 
 @contextmanager
-def studio(folder: Path, state: Path | None = None) -> Iterator[Studio]:
-    """Ardour with the song open; with a daemon of its own where no state folder is given."""
+def studio(folder: Path, state: Path | None = None, session: Path | None = None) -> Iterator[Studio]:
+    """Ardour with the song open, in a new session or as it was left; with a daemon of its own where no state folder is
+    given."""
     if state is None:
         with small_daemon(folder) as running, studio(folder, running.state) as here:
             yield here
         return
-    ardour = Ardour(folder)
+    ardour = Ardour(folder, session or folder / "Song")
+    is_new = not ardour.session.exists()
     install(DAWS["ardour"], Machine(ardour.home, "linux", {}, state, "samplefit"))
     origin = str(ardour.config / "scripts" / "samplefit.lua")
     names = ("suggest", "next", "previous", *(str(number) for number in range(1, 9)))
     ours = dict(zip(names, slots((ardour.config / "ui_scripts").read_bytes(), origin), strict=True))
     ardour.prepare({"Primary-Secondary-d": ours["suggest"]})
     with ardour:
-        _import_song(ardour, folder)
+        if is_new:
+            _import_song(ardour, folder)
         yield Studio(ardour, ours, state)
+
+
+def press(studio: Studio, what: str) -> None:
+    """Presses one of our actions by OSC."""
+    studio.ardour.press(studio.slots[what])
+
+
+def saved(studio: Studio) -> ElementTree.Element:
+    """The session as Ardour saves it now."""
+    studio.ardour.run('Session:save_state ("")')
+    return ElementTree.parse(studio.ardour.session / "Song.ardour").getroot()
+
+
+def hits(studio: Studio) -> list[tuple[str, int]]:
+    """File name and first sample of each region on the suggestion's track, as saved in the session."""
+    session = saved(studio)
+    files = {source.get("id"): source.get("name") for source in session.iterfind("Sources/Source")}
+    return [
+        (
+            files[region.get("source-0")],
+            int(region.get("length").rpartition("@a")[2]) * SAMPLE_RATE // TICKS_PER_S,
+        )
+        for playlist in session.iterfind("Playlists/Playlist")
+        if playlist.get("name").startswith("Suggestion")
+        for region in playlist.iterfind("Region")
+    ]
+
+
+def answer(studio: Studio) -> Path:
+    """The newest answer's file, of the two the .tsv."""
+    return max((studio.state / "answers").glob("ardour-Song-*.tsv"), key=lambda path: path.stat().st_mtime_ns)
+
+
+@contextmanager
+def complaint(studio: Studio) -> Iterator[list[str]]:
+    """The title of the message that a press brings up; it is closed at the end."""
+    titles: list[str] = []
+    yield titles
+    until = time.monotonic() + PATIENCE_S
+    while not titles and time.monotonic() < until:
+        windows = [line.split(maxsplit=3) for line in studio.ardour.x("wmctrl", "-l").splitlines()]
+        titles += [window[3] for window in windows if window[3].startswith("Suggest Drums: ")]
+    if titles:
+        studio.ardour.x("wmctrl", "-c", titles[0])
 
 
 def _import_song(ardour: Ardour, folder: Path) -> None:

@@ -25,13 +25,26 @@ function factory (params) return function ()
 		{ "crash", "crash" }, { "tom", "tom" }, { "clap", "clap" }, { "perc", "percussion" },
 	}
 
-	local what    = params["do"]
-	local answers = params["state"] .. "/answers/"
-	local name    = "ardour-" .. Session:name ():gsub ("[^%w_-]", "_"):sub (1, 48)
-	local answer  = answers .. name .. ".tsv"
-	local place   = params["state"] .. "/" .. name .. ".place"
+	-- Sessions of one name may lie in two folders: what is theirs is kept apart by their path (its FNV-1a, 64 bits).
+	local function digest (text)
+		local value = 0xcbf29ce484222325
+		for i = 1, #text do value = (value ~ text:byte (i)) * 0x100000001b3 end
+		return value
+	end
+
+	local what   = params["do"]
+	local title  = "ardour-" .. Session:name ():gsub ("[^%w_-]", "_"):sub (1, 40)
+	local key    = digest (Session:path () .. "/" .. Session:snap_name ())
+	local name   = string.format ("%s-%016x", title, key)
+	local answer = params["state"] .. "/answers/" .. name
+	local place  = params["state"] .. "/" .. name .. ".place"
 
 	local function fail (cause, remedy) error ({ cause = cause, remedy = remedy or "" }, 0) end
+
+	local function tell (cause, remedy, kind)
+		LuaDialog.Message ("Suggest Drums: " .. cause, cause .. "\n\n" .. remedy, kind,
+			LuaDialog.ButtonType.Close):run ()
+	end
 
 	local function slurp (path)
 		local file = io.open (path, "rb")
@@ -41,10 +54,11 @@ function factory (params) return function ()
 		return text
 	end
 
-	-- What stays between presses: range start in samples, number of the hit shown, and the hits imported so far.
+	-- What stays between presses: range start in samples, number of the hit shown, and the session's own file of each
+	-- hit imported so far.
 	local function write_place (start, shown, imported)
 		local lines = { start .. "\t" .. shown }
-		for path, id in pairs (imported) do lines[#lines + 1] = id .. "\t" .. path end
+		for path, own in pairs (imported) do lines[#lines + 1] = own .. "\t" .. path end
 		local file = io.open (place, "wb")
 		if not file then fail ("cannot write " .. place, "Is the disk full, or the folder not yours?") end
 		file:write (table.concat (lines, "\n"), "\n")
@@ -54,7 +68,7 @@ function factory (params) return function ()
 	local function read_place ()
 		local text, imported = slurp (place) or "", {}
 		local start, shown = text:match ("^(%d+)\t(%d+)\n")
-		for id, path in text:gmatch ("\n(%d+)\t([^\n]+)") do imported[path] = id end
+		for own, path in text:gmatch ("\n([^\t\n]+)\t([^\n]+)") do imported[path] = own end
 		return math.tointeger (start), math.tointeger (shown), imported
 	end
 
@@ -114,9 +128,12 @@ function factory (params) return function ()
 
 	-- Every audible audio track from its playlist through its plugins and fader: one region each.
 	local function bounce (first, last, left_out)
-		local regions, soloing = {}, Session:soloing ()
+		local regions, soloing, n_audio, n_midi = {}, Session:soloing (), 0, 0
 		for route in Session:get_tracks ():iter () do
 			local track = route:to_track ()
+			if not track:isnil () and track:playlist ():n_regions () > 0 then
+				if track:to_audio_track ():isnil () then n_midi = n_midi + 1 else n_audio = n_audio + 1 end
+			end
 			if not track:isnil () and not track:to_audio_track ():isnil () and route:active () and not route:muted ()
 			   and (not soloing or route:soloed ()) and route:name () ~= TRACK and route:name () ~= left_out
 			   and track:playlist ():n_regions () > 0 and track:bounceable (track:main_outs (), false) then
@@ -125,10 +142,10 @@ function factory (params) return function ()
 				if region and not region:isnil () then regions[#regions + 1] = region:to_audioregion () end
 			end
 		end
-		if #regions == 0 then
-			fail ("no audio track can be heard in this part",
-			      "Unmute one, or bounce your instruments: MIDI tracks are not heard.")
+		if #regions == 0 and n_audio == 0 and n_midi > 0 then
+			fail ("there are only MIDI tracks, and these are not heard", "Bounce your instruments to audio tracks first.")
 		end
+		if #regions == 0 then fail ("no audio track can be heard in this part", "Unmute one, or choose another part.") end
 		return regions
 	end
 
@@ -141,8 +158,8 @@ function factory (params) return function ()
 		return files
 	end
 
-	-- Ardour lets no script remove a source, so the files of a bounce are cut to their headers and reopened: they
-	-- take no room, and Session > Clean-up > Clean-up Unused Sources takes the empty entries too.
+	-- Ardour 7 lets no script remove a source (docs/daw.md tells what was tried), so the files of a bounce are cut to
+	-- their headers and reopened: they take no room, and Session > Clean-up > Clean-up Unused Sources removes them.
 	local function empty (regions)
 		local buffer = ARDOUR.DSP.DspShm (1)
 		for _, region in ipairs (regions) do
@@ -165,44 +182,55 @@ function factory (params) return function ()
 		return ARDOUR.LuaOSC.Address ("osc.udp://127.0.0.1:" .. port)
 	end
 
-	local function ask (samplefit, regions, type_wanted)
-		local id, stems = string.format ("%s-%d", name:sub (1, 40), ARDOUR.LuaAPI.monotonic_time ()), {}
-		os.remove (answer)
+	-- The daemon sums the stems as mono. A track in stereo is heard there as the mean of its sides, and one in mono as
+	-- the panner's centre leaves it on each side: 3 dB down. Bounces end before the panner.
+	local function ask (samplefit, regions, type_wanted, tempo)
+		local id, stems = string.format ("%s-%016x", title, key ~ ARDOUR.LuaAPI.monotonic_time ()), {}
+		os.remove (answer .. ".tsv")
 		for _, region in ipairs (regions) do
-			for channel, path in ipairs (files_of (region)) do
+			local files = files_of (region)
+			local gain = #files == 1 and math.sqrt (0.5) or 1 / #files
+			for channel, path in ipairs (files) do
 				stems[#stems + 1] = region:name () .. " " .. channel
-				samplefit:send ("/samplefit/stem/file", "sss", id, stems[#stems], path)
+				samplefit:send ("/samplefit/stem/file", "ssssf", id, stems[#stems], path, "gain", gain)
 			end
 		end
-		local options = { "answer", name, "k", N_HITS }
-		if type_wanted then options[5], options[6] = "type", type_wanted end
-		samplefit:send ("/samplefit/suggest", "ssssi" .. (type_wanted and "ss" or ""), id, table.unpack (options))
+		local options = { "answer", name, "tempo", tempo, "k", N_HITS }
+		if type_wanted then options[7], options[8] = "type", type_wanted end
+		samplefit:send ("/samplefit/suggest", "ssssfsi" .. (type_wanted and "ss" or ""), id, table.unpack (options))
 		for _, stem in ipairs (stems) do samplefit:send ("/samplefit/stem/drop", "ss", id, stem) end
 	end
 
 	local function wait ()
 		for _ = 1, WAIT_S * 1000000 // POLL_US do
-			local text = slurp (answer)
+			local text = slurp (answer .. ".tsv")
 			if text then return text end
 			ARDOUR.LuaAPI.usleep (POLL_US)
 		end
 		fail ("no answer within " .. WAIT_S .. " seconds",
-		      "If samplefit is busy, choose Insert Suggestion 1 in a moment. Else it may have ended. " .. START)
+		      "If samplefit is busy, press again in a moment. Else it may have ended. " .. START)
+	end
+
+	-- The session's own file that a region begins with, or nil.
+	local function own_file (region)
+		local source = region:source (0):to_filesource ()
+		return not source:isnil () and source:path () or nil
 	end
 
 	-- The whole-file region of a hit; imported when it is not in the session yet.
 	local function region_of (path, imported)
-		local region = imported[path] and ARDOUR.RegionFactory.region_by_id (PBD.ID (imported[path]))
-		if region and not region:isnil () then return region end
 		local before, files = {}, C.StringVector ()
-		for id in ARDOUR.RegionFactory.regions ():iter () do before[id:to_s ()] = true end
+		for id, region in ARDOUR.RegionFactory.regions ():iter () do
+			if imported[path] and region:whole_file () and own_file (region) == imported[path] then return region end
+			before[id:to_s ()] = true
+		end
 		files:push_back (path)
 		Editor:do_import (files, Editing.ImportDistinctFiles, Editing.ImportAsRegion, ARDOUR.SrcQuality.SrcBest,
 			ARDOUR.MidiTrackNameSource.SMFTrackName, ARDOUR.MidiTempoMapDisposition.SMFTempoIgnore,
 			Temporal.timepos_t (0), ARDOUR.PluginInfo (), ARDOUR.Track (), false)
 		for id, made in ARDOUR.RegionFactory.regions ():iter () do
 			if not before[id:to_s ()] then
-				imported[path] = id:to_s ()
+				imported[path] = own_file (made)
 				return made
 			end
 		end
@@ -250,13 +278,19 @@ function factory (params) return function ()
 		local first, last = part ()
 		local left_out, type_wanted = replaced ()
 		local regions = bounce (first, last, left_out)
-		ask (samplefit, regions, type_wanted)
+		ask (samplefit, regions, type_wanted,
+		     Temporal.TempoMap.read ():quarters_per_minute_at (Temporal.timepos_t (first)))
 		local _, _, imported = read_place ()
 		write_place (first, 1, imported)
 		local answered, problem = pcall (wait)
 		empty (regions)
 		if not answered then error (problem, 0) end
 		show (1)
+		local pending = math.tointeger ((slurp (answer .. ".json") or ""):match ('"pending": *(%d+)')) or 0
+		if pending > 0 then
+			tell ("the library is still being indexed, " .. pending .. " files to go",
+			      "These hits come from the one-shots known so far: press again later.", LuaDialog.MessageType.Info)
+		end
 	end
 
 	local ok, problem = pcall (function ()
@@ -264,7 +298,6 @@ function factory (params) return function ()
 	end)
 	if not ok then
 		if type (problem) ~= "table" then problem = { cause = tostring (problem), remedy = "This is a bug of samplefit." } end
-		LuaDialog.Message ("Suggest Drums: " .. problem.cause, problem.cause .. "\n\n" .. problem.remedy,
-			LuaDialog.MessageType.Error, LuaDialog.ButtonType.Close):run ()
+		tell (problem.cause, problem.remedy, LuaDialog.MessageType.Error)
 	end
 end end

@@ -15,11 +15,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from encoders.artefacts import write_bytes
 from encoders.errors import Refused
 
 NAME = "catalogue.sqlite3"
 ROOM_BYTES = 1 << 20
 """Free space below which a disk that was full is so still: small writes go well before batches do."""
+
+RESERVE = "reserve"
+RESERVE_BYTES = 1 << 18
+"""A file that is given up where a full disk lets nobody open the catalogue, not even to read: SQLite needs some room."""
 
 _TOUCH = """
     INSERT INTO touched SELECT {content}, value FROM meta WHERE key = 'revision'
@@ -137,16 +142,18 @@ class Catalogue:
         self.path = Path(state) / NAME
         self._turn = threading.RLock()
         self._trouble = ""
+        reserve = self.path.with_name(RESERVE)
         try:
-            self.db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-            self.db.execute("PRAGMA journal_mode = WAL")
-            self.db.execute(
-                "PRAGMA synchronous = NORMAL"
-            )  # a power cut may cost the last batch, never the rest
-            self.db.execute("PRAGMA foreign_keys = ON")
-            _migrate(self.db, self.path)
+            self.db = _opened(self.path)
         except sqlite3.Error as error:
-            raise _in_words(self.path, error) from None
+            if not reserve.exists():
+                raise _in_words(self.path, error) from None
+            reserve.unlink()
+            with _blaming_the_disk(self.path):
+                self.db = _opened(self.path)
+        with contextlib.suppress(OSError):
+            if not reserve.exists() and self._has_room():
+                write_bytes(reserve, bytes(RESERVE_BYTES))
 
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
@@ -195,7 +202,7 @@ class Catalogue:
 
     def trouble(self) -> str:
         """Why it could not be written, or "" when a write goes well again and there is room for more."""
-        if self._trouble and shutil.disk_usage(self.path.parent).free >= ROOM_BYTES:
+        if self._trouble and self._has_room():
             with contextlib.suppress(Refused):
                 with self.quietly() as db:
                     db.execute(
@@ -203,6 +210,9 @@ class Catalogue:
                     )
                 self._trouble = ""
         return self._trouble
+
+    def _has_room(self) -> bool:
+        return shutil.disk_usage(self.path.parent).free >= ROOM_BYTES
 
     def forget_touched(self, revision: int) -> None:
         """Drops the record of what was touched up to a revision; no new revision itself."""
@@ -220,6 +230,19 @@ class Catalogue:
         """Closes the connection; what was committed stays."""
         with self._turn:
             self.db.close()
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last batch, never the rest
+        db.execute("PRAGMA foreign_keys = ON")
+        _migrate(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 @contextmanager
@@ -352,7 +375,10 @@ def _code(error: sqlite3.Error) -> int:
 
 
 def _in_words(path: Path, error: sqlite3.Error) -> Refused:
-    remedy = _REMEDIES.get(_code(error), _MOVE_AWAY)
+    code = _code(error)
+    if code == sqlite3.SQLITE_IOERR and shutil.disk_usage(path.parent).free < RESERVE_BYTES:
+        code = sqlite3.SQLITE_FULL
+    remedy = _REMEDIES.get(code, _MOVE_AWAY)
     return Refused(
         str(path), found=str(error), expected="a catalogue that can be read and written", remedy=remedy
     )

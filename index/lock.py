@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class StateLock:
     def __init__(self, state: Path) -> None:
         path = Path(state) / NAME
         try:
-            self._file = open(path, "a+b")  # noqa: SIM115 (held open for the life of the lock)
+            self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 (held open for the life of the lock)
         except OSError as error:
             raise Refused(
                 str(state), found=error.strerror or str(error), expected="a folder that can be written"
@@ -39,10 +40,10 @@ class StateLock:
                 expected="one samplefit for each state folder",
                 remedy="talk to that one, end it, or give another --state",
             )
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(str(os.getpid()).encode())
-        self._file.flush()
+        with contextlib.suppress(OSError):  # a full disk: the lock holds, without a name
+            self._file.seek(0)
+            self._file.truncate()
+            self._file.write(str(os.getpid()).encode())
 
     def release(self) -> None:
         """Lets the next one in."""

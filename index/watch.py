@@ -238,8 +238,8 @@ class Follower:
         modes = {self._mode(follow) for follow in self._follows.values()}
         said = next(iter(modes), "events") if len(modes) < 2 else "both"
         if said != self._said:
-            self._said = said
             self._tell(said)
+            self._said = said
 
     @staticmethod
     def _mode(follow: _Follow) -> str:

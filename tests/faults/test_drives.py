@@ -4,52 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from encoders.errors import Refused
 from index import sight
 from index.folders import Presence, judge
 from index.library import Library
 from index.scan import Walk
 from index.sight import Glance, Lookout
 from tests.index.conftest import StandIn, paths_of, write_hit
-
-
-class Drive:
-    """A tmpfs at one place."""
-
-    def __init__(self, point: Path, options: str = "size=64m") -> None:
-        self.point = point
-        point.mkdir(exist_ok=True)
-        subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", point], check=True, capture_output=True
-        )
-
-    def unmount(self) -> None:
-        subprocess.run(["umount", "-l", self.point], check=True, capture_output=True)
-
-
-@pytest.fixture
-def drive(tmp_path: Path) -> Iterator[Callable[..., Drive]]:
-    """Mounts tmpfs drives; what is still mounted goes at the end."""
-    try:
-        Drive(tmp_path / "probe").unmount()
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("needs root and mount")
-    mounted: list[Drive] = []
-
-    def drive(*arguments: str) -> Drive:
-        mounted.append(Drive(tmp_path / "point", *arguments))
-        return mounted[-1]
-
-    yield drive
-    while subprocess.run(["umount", "-l", tmp_path / "point"], capture_output=True).returncode == 0:
-        pass
 
 
 def test_a_drive_unmounted_and_swapped_for_another(tmp_path, drive):
@@ -77,23 +41,6 @@ def test_a_drive_unmounted_and_swapped_for_another(tmp_path, drive):
         library.sync()
         assert library.folders()[0].state == "online" and len(library.snapshot) == 4
     assert encoder.n_encoded == 4
-
-
-def test_a_full_state_disk_keeps_what_it_has_and_recovers(tmp_path, drive):
-    state = drive("size=400k")
-    drums = tmp_path / "drums"
-    write_hit(drums / "first.wav", 0)
-    encoder = StandIn(dim=2048)
-    with Library(state.point, encoder) as library:
-        library.add(str(drums))
-        for seed in range(1, 80):
-            write_hit(drums / f"{seed}.wav", seed)
-        with pytest.raises(Refused, match="full"):
-            library.sync()
-        assert os.fsencode(drums / "first.wav") in paths_of(library)
-        subprocess.run(["mount", "-o", "remount,size=64m", state.point], check=True)
-        library.sync()
-        assert len(library.snapshot) == 80
 
 
 def test_a_share_that_hangs_holds_up_nobody(tmp_path, monkeypatch):

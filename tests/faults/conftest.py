@@ -1,0 +1,41 @@
+"""Real drives for the tests that root may mount them for."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+
+class Drive:
+    """A tmpfs at one place."""
+
+    def __init__(self, point: Path, options: str = "size=64m") -> None:
+        self.point = point
+        point.mkdir(exist_ok=True)
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", point], check=True, capture_output=True
+        )
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", "-l", self.point], check=True, capture_output=True)
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Iterator[Callable[..., Drive]]:
+    """Mounts tmpfs drives; what is still mounted goes at the end."""
+    try:
+        Drive(tmp_path / "probe").unmount()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("needs root and mount")
+    mounted: list[Drive] = []
+
+    def drive(*arguments: str) -> Drive:
+        mounted.append(Drive(tmp_path / "point", *arguments))
+        return mounted[-1]
+
+    yield drive
+    while subprocess.run(["umount", "-l", tmp_path / "point"], capture_output=True).returncode == 0:
+        pass

@@ -1,0 +1,120 @@
+"""The state folder's disk is full: what is indexed is suggested all the same, status says so, and it passes by itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import pytest
+from daemon import samplefit, serving, wait_until
+from packages import make_package
+
+from encoders.errors import Refused
+from index import watch
+from index.library import Library
+from plugin_bridge.client import Failed
+from plugin_bridge.demo_sounds import write_library
+from tests.index.conftest import StandIn, paths_of, write_hit
+
+
+def fill(folder, left=0):
+    """Takes the room that a small disk has, save `left` bytes; returns the file that holds it."""
+    path = folder / "ballast"
+    with path.open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(4096)) == 4096:
+                continue
+        except OSError:
+            pass
+        file.truncate(max(0, file.tell() - left))
+    return path
+
+
+def test_it_keeps_what_it_has_and_recovers(tmp_path, drive):
+    state = drive("size=400k")
+    drums = tmp_path / "drums"
+    write_hit(drums / "first.wav", 0)
+    with Library(state.point, StandIn(dim=2048)) as library:
+        library.add(str(drums))
+        for seed in range(1, 80):
+            write_hit(drums / f"{seed}.wav", seed)
+        with pytest.raises(Refused, match="full"):
+            library.sync()
+        assert os.fsencode(drums / "first.wav") in paths_of(library)
+        (text,) = library.status().trouble
+        assert "free some disk space" in text
+        subprocess.run(["mount", "-o", "remount,size=64m", state.point], check=True)
+        assert library.status().trouble == ()
+        library.sync()
+        assert len(library.snapshot) == 80
+
+
+def test_a_daemon_says_so_answers_and_recovers_by_itself(tmp_path, drive):
+    state = drive("size=3m").point
+    make_package(tmp_path / "model")
+    write_library(tmp_path / "samples")
+    bounce = next((tmp_path / "samples").rglob("*.wav"))
+
+    def status():
+        return json.loads(samplefit("status", "--json", state=state).stdout)
+
+    with serving(state, "--model", tmp_path / "model") as daemon:
+        daemon.ask("/samplefit/folder/add", str(tmp_path / "samples"))
+        n_before = status()["one_shots"]
+        assert n_before and status()["trouble"] == []
+        ballast = fill(state)
+        for seed in range(200):
+            write_hit(tmp_path / "samples" / "new" / f"{seed}.wav", seed)
+        with pytest.raises(Failed, match="free some disk space"):
+            for _ in range(2000):
+                daemon.ask("/samplefit/like", str(bounce))
+        wait_until(lambda: status()["trouble"])
+        told, answer = daemon.ask("/samplefit/status")
+        assert told.address == "/samplefit/trouble" and "free some disk space" in told.arguments[1]
+        assert answer.address == "/samplefit/status.reply"
+        assert "TROUBLE: " in samplefit("status", state=state).stdout
+        assert len(daemon.ask("/samplefit/suggest/file", str(bounce), "type", "kick", "k", 3)) == 4
+        ballast.unlink()
+        wait_until(lambda: status()["one_shots"] == n_before + 200)
+        assert status()["trouble"] == []
+        daemon.ask("/samplefit/like", str(bounce))
+
+
+def test_a_daemon_starts_and_answers_on_a_full_disk_and_without_a_library_says_why_not(tmp_path, drive):
+    state = drive("size=3m").point
+    make_package(tmp_path / "model")
+    write_library(tmp_path / "samples")
+    bounce = next((tmp_path / "samples").rglob("*.wav"))
+    serve = ("--model", tmp_path / "model", "--web", "off")
+    with serving(state, *serve) as daemon:
+        daemon.ask("/samplefit/folder/add", str(tmp_path / "samples"))
+    ballast = fill(state)
+    with serving(state, *serve) as daemon:
+        assert len(daemon.ask("/samplefit/suggest/file", str(bounce), "type", "kick", "k", 3)) == 4
+    ballast.unlink()
+    (state / "catalogue.sqlite3").unlink()
+    fill(state)
+    found = samplefit("serve", "--osc", "127.0.0.1:0", *serve, state=state)
+    assert found.returncode == 2 and "free some disk space" in found.stderr, found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_a_quota_of_the_catalogue_stands_in_for_a_full_disk_where_nothing_can_be_mounted(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(watch, "TICK_S", 0.05)
+    drums = tmp_path / "drums"
+    write_hit(drums / "first.wav", 0)
+    with Library(tmp_path / "state", StandIn(dim=2048), watch=True) as library:
+        library.add(str(drums))
+        db = library._catalogue.db
+        db.execute("PRAGMA max_page_count = 60")
+        for seed in range(1, 40):
+            write_hit(drums / f"{seed}.wav", seed)
+        wait_until(lambda: library.status().trouble)
+        assert "free some disk space" in library.status().trouble[0]
+        assert os.fsencode(drums / "first.wav") in paths_of(library)
+        db.execute("PRAGMA max_page_count = 100000")
+        wait_until(lambda: len(library.snapshot) == 40)
+        assert library.status().trouble == ()

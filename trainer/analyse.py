@@ -7,10 +7,8 @@ over a cluster's snares is then one observation of it, to be correlated over clu
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from encoders.audio import EXTENSIONS, FloatArray, read_one_shot
 from encoders.drum_types import TYPES, guess_type
 from encoders.errors import NoSamples, SamplefitError
 from encoders.windows import pad
+from trainer import workers
 from trainer.corpus import Corpus
 from trainer.features import FEATURES, describe
 from trainer.sones import FloatArray64
@@ -196,7 +195,7 @@ def _mapped(jobs: list[tuple[Callable[[int], FloatArray], int]], n_workers: int)
     if n_workers <= 1:
         yield from map(_describe, jobs)
         return
-    with ProcessPoolExecutor(n_workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with workers.pool(n_workers) as pool:
         yield from pool.map(_describe, jobs, chunksize=8)
 
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from typing import Any
 from encoders.artefacts import write_bytes
 from encoders.audio import SAMPLE_RATE
 from encoders.errors import NoSamples, Refused, TooBig, one_line
+from trainer import workers
 from trainer.adapters import find_songs
 from trainer.corpus import FORMAT, SPLITS
 from trainer.song_parts import prepare_song, read_done
@@ -169,7 +169,7 @@ def _made(
         for row in rows:
             yield row, prepare_song(songs[row], folder)
         return
-    with ProcessPoolExecutor(n_workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with workers.pool(n_workers) as pool:
         jobs = {pool.submit(prepare_song, songs[row], folder): row for row in rows}
         try:
             for job in as_completed(jobs):

@@ -7,14 +7,13 @@ interruptions leave no trace. A song's folder appears by a rename when it is who
 from __future__ import annotations
 
 import json
-import multiprocessing
 import shutil
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainer import workers
 from trainer.starter.kits import Kit, list_kits
 from trainer.starter.plan import Song, Sources, folder_name, list_songs
 from trainer.starter.score import Unusable
@@ -66,8 +65,7 @@ def render_starter(
     tasks = [(song, variant) for variant in range(1, n_variants + 1) for song in order]
     missing = [task for task in tasks if not (out / folder_name(*task)).exists()]
     dropped, begun_s = [], time.monotonic()
-    context = multiprocessing.get_context("spawn")  # forked copies of a threaded parent can hang
-    with ProcessPoolExecutor(n_workers, context, _begin, (out, sources.soundfonts, kits, seed)) as pool:
+    with workers.pool(n_workers, _begin, out, sources.soundfonts, kits, seed) as pool:
         for n_done, (task, reason) in enumerate(
             zip(missing, pool.map(_render_task, missing), strict=True), 1
         ):

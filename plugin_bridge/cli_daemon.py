@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from encoders.errors import SamplefitError
 from encoders.package import open_package
 from encoders.session import open_encoder
 from index.library import Library
-from plugin_bridge import running
+from plugin_bridge import announce, running
 from plugin_bridge.cli_common import absolute, add_json, host_and_port, print_json, program_version
 from plugin_bridge.cli_panel import serve_panel
 from plugin_bridge.daemon import set_by_signals
@@ -45,6 +46,12 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
         "--folder", action="append", default=[], metavar="DIR", help="follow this folder, too"
     )
     command.add_argument("--model", metavar="NAME_OR_DIR", help="instead of the one in use")
+    command.add_argument(
+        "--announce",
+        action="store_true",
+        default=os.environ.get("SAMPLEFIT_ANNOUNCE") == "1",
+        help="tell programs nearby where it listens, by mDNS (or set SAMPLEFIT_ANNOUNCE=1)",
+    )
     command.set_defaults(run=run_serve)
 
     text = "from nothing to an answer: makes a library and a mix, runs the daemon, presses, prints the hits"
@@ -62,6 +69,8 @@ def run_serve(arguments: argparse.Namespace) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     stop = set_by_signals()
     host, port = host_and_port(arguments.osc)
+    if arguments.announce:
+        announce.check_installed()
     state = state_folder(arguments.state)
     model = find_model(state, arguments.model) if arguments.model else model_in_use(state)
     version = program_version()
@@ -70,6 +79,7 @@ def run_serve(arguments: argparse.Namespace) -> None:
         Library(state, encoder, watch=True) as library,
         serve_panel(arguments.web, state, library, version) as (daemon, web, invitation),
         OscServer(daemon, host, port, token=os.environ.get(running.TOKEN_VARIABLE)) as server,
+        ExitStack() as while_ready,
     ):
         here = running.Running(
             os.getpid(), host, server.port, *web, os.fspath(model), encoder.device, version
@@ -86,6 +96,8 @@ def run_serve(arguments: argparse.Namespace) -> None:
             print(json.dumps(ready), flush=True)
             if invitation:
                 print(f"panel: {invitation}", file=sys.stderr, flush=True)
+            if arguments.announce:
+                while_ready.enter_context(announce.announced(host, server.port))
             for folder in arguments.folder:
                 threading.Thread(target=_follow, args=(library, absolute(folder)), daemon=True).start()
             switch = Switch(state, library, model)

@@ -66,6 +66,13 @@ _RULES = f"""\
 - Beyond this machine the daemon listens only when it was given a token, which each request then carries as its
   option `token`. One without is `refused`, and in silence where the refusal would be longer than the request.
 
+## Discovery
+`samplefit serve --announce` (or `SAMPLEFIT_ANNOUNCE=1` in its environment) tells programs nearby where it listens, as
+the services `_osc._udp` and `_osc._tcp` named "samplefit on HOST:PORT", by multicast DNS; it is withdrawn when the daemon
+ends. It is off otherwise, and needs the `announce` extra (`pip install 'samplefit[announce]'`). Only addresses at which
+the daemon really listens are told, and only where they lead: a daemon on this machine alone is found by programs on
+this machine alone, one on `0.0.0.0` by every machine of its networks (which need the token all the same).
+
 ## Stems
 Stems are held under the id alone, whoever sent them, so choose one that nobody else will, such as a UUID. Those of an
 id that was idle for {IDLE_S / 60:.0f} minutes are dropped. All stems together take at most {MAX_HELD_BYTES >> 20} MiB, `too-big` beyond;

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -219,9 +219,29 @@ def _tempo(call: Call) -> float | None:
     return bpm
 
 
-def set_by_signals() -> threading.Event:
-    """An event that SIGINT and SIGTERM set from now on, so that what is open can be closed in order."""
-    stop = threading.Event()
+class Stop:
+    """Told by a signal handler. A threading.Event must not be: the handler runs on the very thread that waits, which
+    may hold the event's lock just then, and both would wait for ever."""
+
+    def __init__(self) -> None:
+        self._told: SimpleQueue[int] = SimpleQueue()  # whose put may interrupt its get
+
+    def tell(self, number: int, frame: object = None) -> None:
+        """Ends the wait; a signal handler."""
+        self._told.put(number)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it was told before the time is over; once it was, the next wait is a new one."""
+        try:
+            self._told.get(timeout=timeout_s)
+        except Empty:
+            return False
+        return True
+
+
+def set_by_signals() -> Stop:
+    """What SIGINT and SIGTERM tell from now on, so that what is open can be closed in order."""
+    stop = Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, stop.tell)
     return stop

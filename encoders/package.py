@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from encoders.audio import SAMPLE_RATE
+from encoders.calibration import Calibration, read_calibration
 from encoders.errors import NoModel
 from encoders.windows import WINDOW_S
 
@@ -41,6 +42,7 @@ class Card:
         dim: floats in an embedding.
         sha256: hex digest of "query.onnx" and of "key.onnx".
         training: preset, corpus digest, metrics.
+        calibration: what its scores are worth; None where nobody measured it.
         raw: the whole of model.json as read.
     """
 
@@ -50,6 +52,7 @@ class Card:
     training: dict[str, Any]
     licence: str
     raw: dict[str, Any] = field(repr=False, compare=False)
+    calibration: Calibration | None = None
 
     @property
     def digest(self) -> str:
@@ -110,7 +113,15 @@ def read_card(folder: Path) -> Card:
         digest = raw["sha256"].get(graph)
         if not isinstance(digest, str) or len(digest) != 64:
             raise NoModel(f"{path}: sha256 of {graph}", found=repr(digest)[:80], expected="64 hex digits")
-    return Card(raw["name"], raw["dim"], dict(raw["sha256"]), raw["training"], raw["licence"], raw)
+    return Card(
+        raw["name"],
+        raw["dim"],
+        dict(raw["sha256"]),
+        raw["training"],
+        raw["licence"],
+        raw,
+        read_calibration(raw.get("calibration"), f"{path}: calibration"),
+    )
 
 
 def open_package(folder: Path) -> Package:

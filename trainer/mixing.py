@@ -15,8 +15,10 @@ MAX_TRIES = 20
 """Draws before a window is placed where something is known to sound: invented."""
 
 
-def sparse_mix(corpus: Corpus, row: int, rng: np.random.Generator, sparse: bool = True) -> FloatArray:
-    """A query for a one-shot: 4 s from a random place of a mix of its song, without the stem that it was cut from.
+def sparse_mix(
+    corpus: Corpus, row: int, rng: np.random.Generator, sparse: bool = True, n_samples: int = WINDOW
+) -> FloatArray:
+    """A query for a one-shot: a part from a random place of a mix of its song, without the stem that it was cut from.
 
     `sparse` draws how many of the remaining stems are mixed, uniformly from 2 to all, and which. Without it all
     that remain are mixed. The paper says "all stems of a song" there, yet the removal is the first step of section
@@ -26,9 +28,10 @@ def sparse_mix(corpus: Corpus, row: int, rng: np.random.Generator, sparse: bool 
 
     Args:
         row: of the one-shot in `corpus.one_shots`; its song has at least three stems (`Corpus.query_rows`).
+        n_samples: length of the part; a window.
 
     Returns:
-        (176400,) float32, at the level of the mixer; zero-padded where the song is shorter.
+        (n_samples,) float32, at the level of the mixer; zero-padded where the song is shorter.
 
     Source: Lattner 2022, section 5; the silence rule is ours.
     """
@@ -38,20 +41,21 @@ def sparse_mix(corpus: Corpus, row: int, rng: np.random.Generator, sparse: bool 
     for _ in range(MAX_TRIES):
         n_stems = int(rng.integers(LEAST, len(others) + 1)) if sparse else len(others)
         chosen = np.sort(rng.choice(others, n_stems, replace=False)) if sparse else others
-        start = int(rng.integers(max(0, song.n_samples - WINDOW) + 1))
-        window = mix_stems(song, chosen, start)
+        start = int(rng.integers(max(0, song.n_samples - n_samples) + 1))
+        window = mix_stems(song, chosen, start, n_samples)
         if _rms(window) >= 10 ** (SILENCE_DBFS / 20):
             return window
     stem = song.stems[int(rng.choice(others))]
     loudest = int(np.abs(stem.audio).argmax())
-    return mix_stems(song, others, min(max(0, loudest - WINDOW // 2), max(0, song.n_samples - WINDOW)))
+    start = min(max(0, loudest - n_samples // 2), max(0, song.n_samples - n_samples))
+    return mix_stems(song, others, start, n_samples)
 
 
-def mix_stems(song: Song, stems: np.ndarray, start: int) -> FloatArray:
-    """(176400,) float32: the sum of the stems of these rows from sample `start` on."""
-    window = np.zeros(WINDOW, np.float32)
+def mix_stems(song: Song, stems: np.ndarray, start: int, n_samples: int = WINDOW) -> FloatArray:
+    """(n_samples,) float32: the sum of the stems of these rows from sample `start` on."""
+    window = np.zeros(n_samples, np.float32)
     for stem in stems:
-        window += song.stems[stem].read(start, WINDOW)
+        window += song.stems[stem].read(start, n_samples)
     return window
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from encoders.errors import BadRequest, NoModel, NotFound
 from encoders.package import read_card
+from trainer.calibrate import MIN_SONGS, calibrate_package
 from trainer.corpus import Corpus
 from trainer.export import export
 from trainer.loop import look
@@ -59,7 +60,8 @@ def _architecture(text: str, start: Path) -> Model:
 def export_run(
     run: Path, folder: Path, *, name: str, licence: str, report: Callable[[str], None] = lambda line: None
 ) -> dict[str, Any]:
-    """A run's best checkpoint as a model package, its figures on the test songs written on the card.
+    """A run's best checkpoint as a model package, its figures on the test songs and its calibration, by the eval
+    songs, written on the card.
 
     Returns:
         The metrics on the card: the best look at "eval", and "test", None where no test song has a mix.
@@ -82,6 +84,9 @@ def export_run(
     metrics = {"eval": best_look(run), "test": _figures(run / "best.safetensors", settings, corpus)}
     report("exporting, and comparing the graphs with torch")
     export(run / "best.safetensors", settings, corpus, folder, name=name, licence=licence, metrics=metrics)
+    report("calibrating on the eval songs")
+    if calibrate_package(folder, corpus) is None:
+        report(f"fewer than {MIN_SONGS} eval songs: not calibrated, so no hit has a fit")
     return metrics
 
 

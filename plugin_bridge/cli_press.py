@@ -127,6 +127,7 @@ def _print_hits(found: dict[str, Any]) -> None:
         (
             hit["rank"],
             f"{hit['score']:.3f}",
+            "-" if hit["fit"] is None else f"{int(100 * hit['fit'])} %",
             hit["name"] + (" (by its sound)" if hit["guessed"] else ""),
             os.path.dirname(hit["path"]),
         )
@@ -135,6 +136,6 @@ def _print_hits(found: dict[str, Any]) -> None:
     for drum_type in dict.fromkeys(hit["type"] for hit in found["hits"]):
         print(f"\n{drum_type}")
         print_table(
-            ("", "score", "name", "folder"),
+            ("", "score", "fits better than", "name", "folder"),
             [row for row, hit in zip(rows, found["hits"], strict=True) if hit["type"] == drum_type],
         )

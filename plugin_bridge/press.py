@@ -13,6 +13,7 @@ from encoders.session import Encoder
 from encoders.windows import cut
 from index.search import Hit, Want, search
 from index.snapshot import Snapshot
+from plugin_bridge.fits import with_fits
 from index.taste import Taste
 
 
@@ -124,6 +125,7 @@ def answer(press: Press, engine: Engine, clock: Callable[[], float] = time.perf_
     encoded = clock()
     taste = engine.taste_for(press.want)
     hits = search(engine.snapshot, query, press.want, taste)
+    hits = with_fits(hits, engine.snapshot, query, engine.encoder.card.calibration)
     found = clock()
     timings = Timings(*(1000 * (b - a) for a, b in ((began, loaded), (loaded, encoded), (encoded, found))))
     seconds = len(audio) / SAMPLE_RATE
@@ -192,7 +194,7 @@ def document(answer: Answer, engine: Engine, total_ms: float, pending: int = 0) 
                 "name": hit.name,
                 "duration_s": round(hit.duration_s, 4),
                 "guessed": hit.guessed,
-                "fit": hit.fit,
+                "fit": None if hit.fit is None else round(hit.fit, 4),
             }
             for hit in answer.hits
         ],

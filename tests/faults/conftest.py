@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+MUTE = Path(__file__).with_name("mute.py")
 
 
 class Drive:
@@ -39,3 +44,28 @@ def drive(tmp_path: Path) -> Iterator[Callable[..., Drive]]:
     yield drive
     while subprocess.run(["umount", "-l", tmp_path / "point"], capture_output=True).returncode == 0:
         pass
+
+
+@pytest.fixture
+def hung() -> Callable[[Path], object]:
+    """Makes whatever looks at a folder hang, for the length of a block."""
+    if not os.access("/dev/fuse", os.W_OK) or os.geteuid() != 0:
+        pytest.skip("needs root and FUSE")
+
+    @contextmanager
+    def hung(point: Path) -> Iterator[None]:
+        process = subprocess.Popen(
+            [sys.executable, MUTE, point], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            if process.stdout.readline() != "mounted\n":
+                pytest.skip(f"cannot mount FUSE here: {process.stderr.read()[-300:]}")
+            yield
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+            process.stderr.close()
+            subprocess.run(["umount", "-l", point], capture_output=True)
+
+    return hung

@@ -19,6 +19,9 @@ from encoders.artefacts import replacing, sha256_of, write_bytes
 from index.rows import Rows
 from index.vectors import Forest, ForestFile, load_forest
 
+FOLDER = "cache"
+"""In the state folder; it holds a folder for each model."""
+
 FORMAT = 2
 N_KEPT = 2
 """Generations that stay: the newest, and the one before in case it is damaged."""

@@ -221,6 +221,20 @@ class Catalogue:
                 db.execute("DELETE FROM touched WHERE revision <= ?", (revision,))
                 _set(db, "touched_after", revision)
 
+    def shrink(self) -> None:
+        """Gives the disk back what was deleted, where that is more than a quarter of the file.
+
+        Raises:
+            Refused: no room for the copy that it takes.
+        """
+        with self._turn, _blaming_the_disk(self.path):
+            n_free, n_pages = (
+                self.db.execute(f"PRAGMA {what}").fetchone()[0] for what in ("freelist_count", "page_count")
+            )
+            if 4 * n_free > n_pages:
+                self.db.execute("VACUUM")
+                self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def set_watching(self, how: str) -> None:
         """Notes how the folders are followed, for those who read beside us; no new revision."""
         with self.quietly() as db:

@@ -14,14 +14,14 @@ import numpy as np
 from encoders.audio import FloatArray
 from encoders.drum_types import TYPES
 from encoders.package import Card
-from index.cache import Cache, oldest_revision
+from index.cache import FOLDER, Cache, oldest_revision
 from index.catalogue import Catalogue, identity_of, read_only, revision_of, touched_after
+from index.cleaning import forget_sounds
 from index.snapshot import Snapshot, Table, advanced, rebuilt
 from index.vectors import N_QUERIES, WORTH_S, K, exact_s, forests_of, start_building, substitute_queries
 
 log = logging.getLogger(__name__)
 
-FOLDER = "cache"
 CACHE_MIN = 2000
 """Smaller tables are read from the catalogue as fast as from a file of their own."""
 
@@ -76,6 +76,7 @@ class Keeper:
             base = replace(base, rows=saved.rows)
             snapshot = replace(snapshot, tables=(base, *snapshot.tables[1:]))
             self._catalogue.forget_touched(oldest_revision(self._state / FOLDER))
+            forget_sounds(self._catalogue)
         if self._grown != self._kept[0]:
             self._grow(self._kept[0], base, take)
         return snapshot

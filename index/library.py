@@ -13,8 +13,8 @@ from pathlib import Path
 
 from encoders.audio import FloatArray
 from encoders.errors import Busy, NotFound, Refused
-from index import catalogue
 from index.catalogue import Catalogue, model_id, read_only, revision_of
+from index.cleaning import use_model
 from index.decoding import Decoders
 from index.drives import is_network
 from index.files import Folder, folder_rows, jobs, known_files, n_files, write_delta
@@ -102,7 +102,7 @@ class Library:
             self._porter = Porter(self._catalogue)
             with self._catalogue.change() as db:
                 self._model = model_id(db, encoder.card.digest)
-                catalogue.set_model_in_use(db, encoder.card.digest)
+            use_model(self._catalogue, self.state, encoder.card.digest)
             self._guesser = Guesser(self._catalogue, self._model, encoder.card.dim)
             self._keeper = Keeper(self.state, self._catalogue, self._model, encoder.card)
             self.snapshot = self._keeper.load()
@@ -166,8 +166,7 @@ class Library:
             guesser.guess()
             keeper = Keeper(self.state, self._catalogue, model, card)
             snapshot = keeper.load()
-            with self._catalogue.change() as db:
-                catalogue.set_model_in_use(db, card.digest)
+            use_model(self._catalogue, self.state, card.digest)
             before, self._keeper = self._keeper, keeper
             self._model, self._guesser, self._settled_at = model, guesser, None
             self.encoder, self.snapshot = encoder, snapshot

@@ -6,12 +6,15 @@ So a client picks an id that no other will, and two that share one share their s
 
 from __future__ import annotations
 
+import math
+import mmap
 import threading
 import time
 import zlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,7 +170,7 @@ class StemStore:
         with self._lock:
             self._expire()
             self._make_room(id, stem, n_frames * (frame_bytes + 1))
-            data, came = np.zeros((n_frames, frame_bytes), np.uint8), np.zeros(n_frames, np.bool_)
+            data, came = _untouched((n_frames, frame_bytes), np.uint8), _untouched((n_frames,), np.bool_)
             self._put(id, stem, Incoming(sample_rate, n_channels, format, data, came))
 
     def data(self, id: Id, stem: str, first_frame: int, samples: bytes) -> None:
@@ -377,6 +380,15 @@ def decode(data: NDArray[np.uint8], format: str) -> FloatArray:
     wide = np.zeros((len(data) // 3, 4), np.uint8)
     wide[:, 1:] = data.reshape(-1, 3)  # the high bytes of an int32: the sign comes right
     return wide.view("<i4")[:, 0].astype(np.float32) / np.float32(1 << 31)
+
+
+def _untouched(shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
+    """Zeros of `shape` that take memory only where they are written, and give it back at their end.
+
+    NumPy's own come from a heap that keeps what it once had, so that stems begun and never sent would cost it all.
+    """
+    size = np.dtype(dtype).itemsize * math.prod(shape)
+    return np.frombuffer(mmap.mmap(-1, size), dtype).reshape(shape)
 
 
 def _n_bytes(stem: Incoming | FloatArray) -> int:

@@ -47,9 +47,10 @@ class Daemon:
     process: subprocess.Popen[str]
     port: int
     state: Path
+    host: str = "127.0.0.1"
 
     def client(self, framing: Framing = LENGTH) -> Client:
-        return Client("127.0.0.1", self.port, framing=framing, timeout_s=PATIENCE_S)
+        return Client(self.host, self.port, framing=framing, timeout_s=PATIENCE_S)
 
     def ask(self, address: str, *arguments: object, id: int | str | None = None) -> list[Message]:
         """One request over TCP."""
@@ -63,7 +64,7 @@ def serving(
 ) -> Iterator[Daemon]:
     """A daemon that is ready, and ended at the block's end by SIGTERM, as systemd would."""
     command = [*COMMAND, "serve", "--osc", osc, "--state", str(state), *map(str, arguments)]
-    with (state.parent / f"{state.name}.log").open("a") as log:
+    with log_of(state).open("a") as log:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=log, text=True, env={**ENVIRONMENT, **environment}
         )
@@ -75,6 +76,11 @@ def serving(
         process.terminate()
         process.wait(PATIENCE_S)
         process.stdout.close()
+
+
+def log_of(state: Path) -> Path:
+    """What the daemon of a state folder says on stderr."""
+    return state.parent / f"{state.name}.log"
 
 
 def udp(daemon: Daemon, *requests: Message, end: int = 1) -> list[Message]:

@@ -83,9 +83,7 @@ def _nearly(random: Random) -> bytes:
         lambda: random.choice([0, 1, -1, 2**31 - 1, -(2**31), random.randrange(1 << 20)]),
         lambda: random.choice([0.0, -1.5, float("nan"), float("inf"), 7.0]),
         lambda: random.choice(_KEYS),
-        lambda: random.choice(
-            ["", "x" * 65, "/", "/dev/zero", "../..", "\udcff", "any", "s16le", "a" * 3000]
-        ),
+        lambda: random.choice(["", "x" * 65, "/dev/zero", "../..", "\udcff", "any", "s16le", "a" * 3000]),
         lambda: random.randbytes(random.choice([0, 1, 3, 64, 4000])),
     ]
     message = _request(random)

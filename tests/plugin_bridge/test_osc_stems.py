@@ -270,3 +270,24 @@ def test_calls_are_answered(song: Song, write: Callable[..., Path]) -> None:
     assert call(addresses.STEM_FILE, path=os.fspath(write("bass.wav", tone(0.1)))) is None
     assert said == [replies.ready(asked, "bass", 4410)]
     assert call(addresses.STEM_DROP) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is told in /proc")
+def test_stems_that_never_come_cost_no_memory() -> None:
+    """Also in room that others have used before, which a heap would hand out again at once."""
+
+    def resident_bytes() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    store = StemStore()
+    before = resident_bytes()
+    for id in range(100):
+        store.begin(id, "bass", SAMPLE_RATE, 2, 200_000, "s16le")
+        store.data(id, "bass", 0, bytes(800_000))
+    assert resident_bytes() - before > 80_000_000, "what did come is held"
+    for id in range(100):
+        store.drop(id, "bass")
+    for id in range(400):
+        store.begin(id, "bass", SAMPLE_RATE, 2, 200_000, "s16le")
+    assert store.n_bytes > 400_000_000
+    assert resident_bytes() - before < 50_000_000

@@ -117,16 +117,16 @@ class Marks:
                 )
         self._learn()
 
-    def forget_learned(self) -> int:
-        """Has no mark made so far teach anything again; they stay on the list.
+    def unlearn(self) -> int:
+        """Has no mark made so far count for what is learned; they stay on the list.
 
         Returns:
-            How many marks that is.
+            How many counted.
         """
         with self._catalogue.change() as db:
-            n_forgotten = db.execute("UPDATE marks SET beside = x'' WHERE beside <> x''").rowcount
+            n_marks = db.execute("UPDATE marks SET beside = x'' WHERE beside <> x''").rowcount
         self._learn()
-        return n_forgotten
+        return n_marks
 
     def use(self, model: str) -> None:
         """Learns anew from the keys of another model.

@@ -96,6 +96,7 @@ SUGGEST, SUGGEST_FILE = "/samplefit/suggest", "/samplefit/suggest/file"
 STEM_FILE, STEM_BEGIN, STEM_DATA = "/samplefit/stem/file", "/samplefit/stem/begin", "/samplefit/stem/data"
 STEM_END, STEM_DROP = "/samplefit/stem/end", "/samplefit/stem/drop"
 USED, LIKE, DISLIKE = "/samplefit/used", "/samplefit/like", "/samplefit/dislike"
+UNLEARN = "/samplefit/unlearn"
 FOLDER_ADD, FOLDER_REMOVE = "/samplefit/folder/add", "/samplefit/folder/remove"
 FOLDER_RESTORE = "/samplefit/folder/restore"
 STATUS, SYNC = "/samplefit/status", "/samplefit/sync"
@@ -187,6 +188,15 @@ TABLE = (
     Request(LIKE, (_ONE_SHOT,), (), (), (DONE,), "The producer likes it.", (1, "/samples/kick 1.wav")),
     Request(
         DISLIKE, (_ONE_SHOT,), (), (), (DONE,), "The producer does not like it.", (1, "/samples/kick 1.wav")
+    ),
+    Request(
+        UNLEARN,
+        (),
+        (),
+        (),
+        (DONE,),
+        "Has no mark made so far count for what is learned; they stay on the list.",
+        (1,),
     ),
     Request(
         FOLDER_ADD,

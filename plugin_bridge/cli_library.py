@@ -51,6 +51,9 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     text = "scan now; returns when every change made before is searchable"
     command = commands.add_parser("sync", parents=[common], help=text, description=text)
     command.set_defaults(run=run_sync)
+    text = "forget what was learned from the marks made so far; the marks stay on the list"
+    command = commands.add_parser("unlearn", parents=[common], help=text, description=text)
+    command.set_defaults(run=run_unlearn)
 
 
 def run_add(arguments: argparse.Namespace) -> None:
@@ -119,6 +122,18 @@ def run_sync(arguments: argparse.Namespace) -> None:
             with library_of(state) as library:
                 revision = library.sync(shown)
     print(f"in sync at revision {revision}")
+
+
+def run_unlearn(arguments: argparse.Namespace) -> None:
+    state = state_folder(arguments.state)
+    daemon = running.find(state)
+    if daemon:
+        with daemon.connected() as client:
+            n_marks = client.ask("/samplefit/unlearn")[-1].arguments[2]
+    else:
+        with library_of(state) as library:
+            n_marks = library.marks.unlearn()
+    print(f"{n_marks} marks count no longer")
 
 
 def run_status(arguments: argparse.Namespace) -> None:

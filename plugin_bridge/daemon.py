@@ -60,6 +60,7 @@ class Daemon:
                 addresses.USED: self._mark,
                 addresses.LIKE: self._mark,
                 addresses.DISLIKE: self._mark,
+                addresses.UNLEARN: self._unlearn,
                 addresses.FOLDER_ADD: self._add_folder,
                 addresses.FOLDER_REMOVE: self._remove_folder,
                 addresses.FOLDER_RESTORE: self._restore_folder,
@@ -153,6 +154,9 @@ class Daemon:
     def _mark(self, call: Call, reply: Reply) -> int:
         self._library.mark(str(call.arguments["path"]), call.address.rpartition("/")[2])
         return 1
+
+    def _unlearn(self, call: Call, reply: Reply) -> int:
+        return self._library.marks.unlearn()
 
     def _add_folder(self, call: Call, reply: Reply) -> int:
         before = self._library.snapshot

@@ -112,7 +112,7 @@ def test_the_json_is_the_contracts(daemon, bounce):
     document = json.loads(
         samplefit("suggest", bounce, "--type", "any", "-k", 3, "--json", state=daemon.state).stdout
     )
-    assert document.keys() == {"model", "library", "query", "timings_ms", "hits"}
+    assert document.keys() == {"model", "library", "query", "timings_ms", "learned", "hits"}
     assert document["model"]["name"] == "test" and len(document["model"]["digest"]) == 64
     assert document["library"]["one_shots"] == 30 and document["library"]["revision"] > 0
     assert document["query"] == {"stems": 1, "windows": 2, "seconds": 7.875}

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,10 +99,36 @@ def read_audio(
         TooLong: more than `max_s` seconds came out of the decoder.
         NoSignal: no samples, or NaN or infinity among them.
     """
+    return _read(path, max_s, until_s, to_mono)
+
+
+def read_frames(
+    path: str | os.PathLike[str], *, max_s: float = BOUNCE_MAX_S, until_s: float | None = None
+) -> FloatArray:
+    """The same with its channels, for ears; what has more than two becomes mono.
+
+    Returns:
+        (T, 1) or (T, 2) float32, finite, read-only, T >= 1; its mean over channels is what `read_audio` gives.
+
+    Raises:
+        What `read_audio` raises.
+    """
+    return _read(
+        path, max_s, until_s, lambda block: block if block.shape[1] <= 2 else to_mono(block)[:, None]
+    )
+
+
+def _read(
+    path: str | os.PathLike[str],
+    max_s: float,
+    until_s: float | None,
+    keep: Callable[[FloatArray], FloatArray],
+) -> FloatArray:
+    """A whole file at 44.1 kHz, each (n, C) block of it as `keep` makes it."""
     name = str(path)
     with _decoder(path) as sound:
         rate = sound.samplerate
-        kept = [to_mono(block) for block in _blocks(sound, name, max_s, until_s)]
+        kept = [keep(block) for block in _blocks(sound, name, max_s, until_s)]
     if not kept:
         raise NoSignal(name, found="no samples", expected="some sound")
     return prepare(np.concatenate(kept), rate, name)
@@ -135,14 +161,14 @@ def read_one_shot(path: str | os.PathLike[str]) -> OneShot:
 
 
 def prepare(samples: FloatArray, sample_rate: int, name: str = "the buffer") -> FloatArray:
-    """Brings mono samples to 44.1 kHz and refuses what is not a number.
+    """Brings samples to 44.1 kHz and refuses what is not a number.
 
     Args:
-        samples: (T,) float32 at `sample_rate` Hz.
+        samples: (T,) or (T, C) float32 at `sample_rate` Hz.
         name: what an error should call them.
 
     Returns:
-        (T',) float32, read-only, T' = round(T * 44100 / sample_rate) to within one.
+        (T',) or (T', C) float32, read-only, T' = round(T * 44100 / sample_rate) to within one.
 
     Raises:
         NoSignal: NaN, infinity or more than `LOUDEST` among the samples.

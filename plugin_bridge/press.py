@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from encoders.audio import SAMPLE_RATE, FloatArray, mix, read_audio
+from encoders.audio import SAMPLE_RATE, FloatArray, mix, read_audio, to_mono
 from encoders.errors import BadRequest, NoSignal
 from encoders.session import Encoder
 from encoders.windows import cut
@@ -23,7 +23,7 @@ class Stem:
 
     Attributes:
         path: the file, or None.
-        samples: (T,) float32 mono at 44.1 kHz, or None.
+        samples: (T,) or (T, C) float32 at 44.1 kHz; None where the file is to be read.
     """
 
     path: str | None = None
@@ -31,7 +31,9 @@ class Stem:
 
     def read(self, until_s: float | None) -> FloatArray:
         """(T,) float32 mono at 44.1 kHz. Raises what `read_audio` raises."""
-        return read_audio(self.path, until_s=until_s) if self.samples is None else self.samples
+        if self.samples is None:
+            return read_audio(self.path, until_s=until_s)
+        return self.samples if self.samples.ndim == 1 else to_mono(self.samples)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from plugin_bridge.panel.endpoint import Ask, route, told
 from plugin_bridge.panel.guard import Guard, cookie_name, cookie_of
 from plugin_bridge.panel.library_routes import library_routes
 from plugin_bridge.panel.panel import Panel
-from plugin_bridge.panel.press_routes import press_routes, usual_patterns
+from plugin_bridge.panel.press_routes import press_routes, vocabulary
 from plugin_bridge.settings import find_model, load_preset, models, preset_files, use_model
 
 STATIC = Path(__file__).resolve().parent / "static"
@@ -56,7 +56,7 @@ def _page_routes(panel: Panel, port: int) -> list[BaseRoute]:
                 "run": panel.run,
                 "version": panel.version,
                 "types": TYPES,
-                **usual_patterns(),
+                **vocabulary(),
             }
         )
 

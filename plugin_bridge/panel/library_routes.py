@@ -48,7 +48,8 @@ def library_routes(panel: Panel) -> list[BaseRoute]:
         type_ = ask.query.get("type")
         if type_ is not None and type_ not in TYPES:
             raise BadRequest("type", found=type_[:40], expected=", ".join(TYPES))
-        found = shelf.find(ask.query.get("q", "")[:200], type_, ask.number("longest_s", 0, 1e6))
+        longest_s = ask.number("longest_s", 0, 1e6)
+        found = shelf.find(ask.query.get("q", "")[:200], type_, longest_s, ask.query.get("folder"))
         return [shelf.shown(panel.ids, number) for number in found]
 
     def add_folder(ask: Ask) -> Any:
@@ -155,8 +156,7 @@ def packed_map(panel: Panel) -> bytes:
     shelf = panel.shelf
     folders = np.full(len(shelf), 255, np.uint8)
     for place, folder in enumerate(panel.library.folders()[:255]):
-        prefix = folder.path.rstrip(os.sep) + os.sep
-        folders[np.fromiter((path.startswith(prefix) for path in shelf.paths), np.bool_, len(shelf))] = place
+        folders[shelf.below(folder.path)] = place
     head = np.array([shelf.revision, len(shelf)], "<u4")
     parts = (head, shelf.places.astype("<f4"), shelf.durations_s.astype("<f4"), shelf.types, folders)
     return b"".join(part.tobytes() for part in parts)

@@ -1,6 +1,7 @@
 """Loudness in LUFS, and the gain that brings one sound to another's.
 
-Source: ITU-R BS.1770-4, mono; the filters for any sample rate after De Man (2014), as in libebur128.
+Source: ITU-R BS.1770-4; the filters for any sample rate after De Man (2014), as in libebur128. What has one channel
+comes out of both loudspeakers and counts so, or a mono hit beside a stereo one would be 3 LU too loud.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def integrated_lufs(samples: FloatArray) -> float:
     """Gated loudness.
 
     Args:
-        samples: (T,) float32, mono at 44.1 kHz.
+        samples: (T, C) float32 at 44.1 kHz, C 1 or 2.
 
     Returns:
         LUFS; `SILENT_LUFS` where nothing passes the absolute gate. Under .4 s: of the whole, as one block.
@@ -31,7 +32,7 @@ def integrated_lufs(samples: FloatArray) -> float:
 
 
 def gated_lufs(samples: FloatArray) -> float:
-    """The same, of (T,) samples that are weighted already."""
+    """The same, of (T, C) samples that are weighted already."""
     powers = _block_powers(samples)
     powers = powers[powers > _power(ABSOLUTE_GATE_LUFS)]
     if not len(powers):
@@ -41,12 +42,13 @@ def gated_lufs(samples: FloatArray) -> float:
 
 
 def weighted(samples: FloatArray) -> FloatArray:
-    """(T,) → (T,) K-weighted: a shelf for the head, a high pass for the ear.
+    """(T, C) → (T, C) K-weighted: a shelf for the head, a high pass for the ear.
 
     Filtered in the frequency domain, hence as if the samples went round and round: as a loop does.
     """
     n = len(samples)
-    return np.fft.irfft(np.fft.rfft(samples) * _response(n), n).astype(np.float32)
+    spectrum = np.fft.rfft(samples, axis=0)  # (n // 2 + 1, C)
+    return np.fft.irfft(spectrum * _response(n)[:, None], n, axis=0).astype(np.float32)
 
 
 @lru_cache(maxsize=8)
@@ -60,9 +62,10 @@ def _response(n: int) -> NDArray[np.complex64]:
 
 
 def _block_powers(samples: FloatArray) -> NDArray[np.float64]:
-    """(n_blocks,) mean squares of overlapping blocks."""
+    """(n_blocks,) mean squares of overlapping blocks, summed over both loudspeakers."""
     block, step = round(BLOCK_S * SAMPLE_RATE), round(STEP_S * SAMPLE_RATE)
-    sums = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])
+    squares = samples.astype(np.float64) ** 2  # (T, C)
+    sums = np.concatenate([[0.0], np.cumsum(2 * squares.mean(axis=1))])
     if len(samples) <= block:
         return np.array([sums[-1] / max(1, len(samples))])
     starts = np.arange(0, len(samples) - block + 1, step)

@@ -63,6 +63,7 @@ class Shelf:
     """Every one-shot of a snapshot under a number.
 
     Attributes:
+        model: digest of the model whose keys these are.
         vectors: (N, D) float32, unit rows.
         types: (N,) uint8, place in `TYPES`.
         durations_s: (N,) float32.
@@ -71,6 +72,7 @@ class Shelf:
     """
 
     revision: int
+    model: str
     paths: tuple[str, ...]
     vectors: FloatArray
     types: NDArray[np.uint8]
@@ -100,10 +102,21 @@ class Shelf:
             bool(self.guessed[number]),
         )
 
-    def find(self, text: str, type_: str | None = None, longest_s: float | None = None) -> list[int]:
+    def below(self, folder: str) -> NDArray[np.bool_]:
+        """(N,) bool: which lie in a folder or below it."""
+        prefix = folder.rstrip(os.sep) + os.sep
+        return np.fromiter((path.startswith(prefix) for path in self.paths), np.bool_, len(self))
+
+    def find(
+        self,
+        text: str,
+        type_: str | None = None,
+        longest_s: float | None = None,
+        folder: str | None = None,
+    ) -> list[int]:
         """Numbers of the one-shots whose name or folders hold every word, those first whose name does."""
         words = text.lower().split()
-        kept = np.ones(len(self), np.bool_)
+        kept = np.ones(len(self), np.bool_) if folder is None else self.below(folder)
         if type_ is not None:
             kept &= self.types == TYPES.index(type_)
         if longest_s is not None:
@@ -171,6 +184,7 @@ def make_shelf(snapshot: Snapshot) -> Shelf:
     ]
     return Shelf(
         snapshot.revision,
+        snapshot.model,
         tuple(os.fsdecode(rows.path(n)) for rows, kept in tables for n in kept.tolist()),
         np.concatenate([rows.vectors[kept] for rows, kept in tables]),
         np.concatenate(
@@ -183,12 +197,12 @@ def make_shelf(snapshot: Snapshot) -> Shelf:
 
 
 def shown(ids: Ids, path: str, type_: str, duration_s: float, guessed: bool) -> dict[str, Any]:
-    """A one-shot as JSON."""
+    """A one-shot as JSON; its folder with the one above, as many libraries have a folder for each type."""
     folder, name = os.path.split(path)
     return {
         "id": ids.of(path),
         "name": name,
-        "folder": os.path.basename(folder),
+        "folder": "/".join(folder.split(os.sep)[-2:]),
         "path": path,
         "type": type_,
         "duration_s": round(float(duration_s), 4),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from encoders.audio import SAMPLE_RATE, FloatArray, mix
-from encoders.errors import BadRequest, SamplefitError
+from encoders.audio import SAMPLE_RATE, FloatArray, read_frames
+from encoders.errors import BadRequest, NotFound, SamplefitError
 from plugin_bridge.answers import write_answer
 from plugin_bridge.panel.endpoint import Ask, answered, route
+from plugin_bridge.panel.features import MEASURES
 from plugin_bridge.panel.kit import choose_kit
 from plugin_bridge.panel.panel import Panel
 from plugin_bridge.panel.presses import Heard
@@ -31,8 +34,8 @@ from plugin_bridge.panel.rhythm import (
     Loop,
     grid,
 )
-from plugin_bridge.panel.sounds import from_attack, outline, read_hit
-from plugin_bridge.panel.words import describe
+from plugin_bridge.panel.sounds import from_attack, mix_frames, outline, read_hit
+from plugin_bridge.panel.why import leanings, measured, traits, yardstick
 from plugin_bridge.press import Press, Stem
 from plugin_bridge.settings import load_preset, wanted
 
@@ -48,6 +51,9 @@ def press_routes(panel: Panel) -> list[BaseRoute]:
 
     def hits(ask: Ask) -> Any:
         return describe_hits(panel, panel.presses.get(ask.path["press"]))
+
+    def why(ask: Ask) -> Any:
+        return explain_hits(panel, panel.presses.get(ask.path["press"]))
 
     def loop(ask: Ask) -> Any:
         heard = panel.presses.get(ask.path["press"])
@@ -68,7 +74,7 @@ def press_routes(panel: Panel) -> list[BaseRoute]:
         heard = panel.presses.get(ask.path["press"])
         chosen = _loop(heard, ask)
         track = heard.loops(chosen)[1]
-        return _sound(np.zeros(chosen.length, np.float32) if track is None else track)
+        return _sound(np.zeros((chosen.length, 1), np.float32) if track is None else track)
 
     def hit(ask: Ask) -> Response:
         heard = panel.presses.get(ask.path["press"])
@@ -86,7 +92,7 @@ def press_routes(panel: Panel) -> list[BaseRoute]:
             for one in locked
             if isinstance(one, dict)
         ]
-        stems = (Stem(samples=mix([heard.music, *tracks])),)
+        stems = (Stem(samples=mix_frames([heard.music, *tracks])),)
         press = heard.press
         known = {"replaced": press.replaced, "answer_name": press.answer_name, "tempo_bpm": press.tempo_bpm}
         return _press(panel, press.id, stems, [str(t) for t in types], ask.body, **known)
@@ -118,6 +124,7 @@ def press_routes(panel: Panel) -> list[BaseRoute]:
         route("/api/presses", presses),
         Route("/api/presses", dropped, methods=["POST"], name="POST /api/presses"),
         route(f"{here}/hits", hits),
+        route(f"{here}/why", why),
         route(f"{here}/loop", loop),
         route(f"{here}/music", music),
         route(f"{here}/original", original),
@@ -129,7 +136,7 @@ def press_routes(panel: Panel) -> list[BaseRoute]:
 
 
 def hit_track(heard: Heard, loop: Loop, path: str, pattern: str) -> FloatArray:
-    """(loop.length,) float32: a hit in the loop, where its pattern strikes, as loud as it should be.
+    """(loop.length, C) float32: a hit in the loop, where its pattern strikes, as loud as it should be.
 
     Args:
         pattern: a key of `PATTERNS`; "onsets" for those of the track that is being replaced.
@@ -152,30 +159,50 @@ def hit_track(heard: Heard, loop: Loop, path: str, pattern: str) -> FloatArray:
 
 
 def describe_hits(panel: Panel, heard: Heard) -> dict[str, Any]:
-    """Outline and plain words of every hit, by id; what cannot be read any more is left out."""
-    sounds: dict[str, tuple[str, FloatArray]] = {}
-    for one in heard.answer.hits:
-        try:
-            sounds[one.path] = (one.type, read_hit(one.path))
-        except SamplefitError:  # moved or removed since: the page shows the name alone
-            continue
-    words = describe(sounds)
-    return {
-        panel.ids.of(path): {"peaks": outline(samples, HIT_PEAKS), "words": words[path]}
-        for path, (_, samples) in sounds.items()
-    }
+    """Outline of every hit, by id; what cannot be read any more is left out."""
+    described = {}
+    for hit in heard.answer.hits:
+        with suppress(SamplefitError):  # moved or removed since: the page shows the name alone
+            described[panel.ids.of(hit.path)] = {"peaks": outline(read_hit(hit.path), HIT_PEAKS)}
+    return described
 
 
-def kit_of(panel: Panel, heard: Heard) -> dict[str, str]:
-    """Type → id of the hits that fit the mix and one another."""
+def explain_hits(panel: Panel, heard: Heard) -> dict[str, Any]:
+    """What the mix favours of each type, and what sets each hit apart, beside others of the library."""
+    shelf = panel.shelf
+    query = heard.answer.query if shelf.model == heard.document["model"]["digest"] else None
+    types, hits = {}, {}
+    for type_ in dict.fromkeys(hit.type for hit in heard.answer.hits):
+        against = yardstick(shelf, type_, query)
+        favours = leanings(against)
+        types[type_] = {
+            "n": len(against.values),
+            "of": against.n_all,
+            "favours": [{"measure": one.measure, "r": round(one.r, 3)} for one in favours],
+        }
+        for hit in heard.answer.hits:
+            if hit.type == type_ and (values := measured(hit.path)) is not None:
+                hits[panel.ids.of(hit.path)] = [asdict(one) for one in traits(values, against, favours)]
+    return {"types": types, "hits": hits}
+
+
+def kit_of(panel: Panel, heard: Heard) -> dict[str, Any]:
+    """The hits that fit the mix and one another, by type, and how they compare with the first of each."""
     shelf = panel.shelf
     known = [hit for hit in heard.answer.hits if hit.path in shelf.numbers]
+    if not known:
+        raise NotFound("a kit", found="no hit that is still in the library", remedy="press again")
     by_type = {t: [hit for hit in known if hit.type == t] for t in dict.fromkeys(hit.type for hit in known)}
-    chosen = choose_kit(
+    choice = choose_kit(
         {t: np.array([hit.score for hit in hits], np.float32) for t, hits in by_type.items()},
         {t: shelf.vectors[[shelf.numbers[hit.path] for hit in hits]] for t, hits in by_type.items()},
     )
-    return {t: panel.ids.of(by_type[t][place].path) for t, place in chosen.items()}
+    return {
+        "hits": {t: panel.ids.of(by_type[t][place].path) for t, place in choice.kit.places.items()},
+        "n_kits": choice.n_kits,
+        "score": round(choice.kit.score - choice.first.score, 2),
+        "likeness": round(choice.kit.likeness - choice.first.likeness, 2),
+    }
 
 
 def send_to_host(panel: Panel, heard: Heard, path: str) -> str:
@@ -204,9 +231,13 @@ def send_to_host(panel: Panel, heard: Heard, path: str) -> str:
     return name
 
 
-def usual_patterns() -> dict[str, Any]:
-    """Where hits can be put, and where each type usually is."""
-    return {"patterns": list(PATTERNS), "usual": USUAL_PATTERN}
+def vocabulary() -> dict[str, Any]:
+    """Where hits can be put and where each type usually is; what is measured of a hit, in words."""
+    return {
+        "patterns": list(PATTERNS),
+        "usual": USUAL_PATTERN,
+        "measures": [asdict(measure) for measure in MEASURES],
+    }
 
 
 def _loop(heard: Heard, ask: Ask) -> Loop:
@@ -238,7 +269,10 @@ def _press_dropped(panel: Panel, stems: Sequence[Path], types: Sequence[str], op
     if not stems:
         raise BadRequest("press", found="no file", expected="a bounce, or its stems")
     names = ", ".join(path.stem for path in stems)[:60]
-    return _press(panel, names, tuple(Stem(path=str(path)) for path in stems), types, options, None)
+    read = tuple(
+        Stem(str(path), read_frames(path)) for path in stems
+    )  # the files go as soon as they are answered
+    return _press(panel, names, read, types, options)
 
 
 def _keep(file: UploadFile, folder: Path) -> Path:

@@ -6,7 +6,8 @@ import itertools
 import re
 import threading
 from collections import deque
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -15,17 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.audio import SAMPLE_RATE, FloatArray
+from encoders.audio import SAMPLE_RATE, FloatArray, to_mono
 from encoders.errors import NotFound, SamplefitError
 from plugin_bridge.panel.one_shots import Ids, shown
 from plugin_bridge.panel.preview import cut_loop, target_lufs
 from plugin_bridge.panel.rhythm import Beat, Loop, choose_loop, find_beat, find_onsets
-from plugin_bridge.panel.sounds import outline
-from plugin_bridge.press import Answer, Press, bounce
+from plugin_bridge.panel.sounds import mix_frames, outline, read_stem
+from plugin_bridge.press import Answer, Press, Stem
 
 MAX_PRESSES = 24
-MAX_BYTES = 256 << 20
-"""Bounces that are kept; the oldest goes first, the newest never."""
+MAX_BYTES = 512 << 20
+"""Bounces that are kept, each counted as if it were held in stereo beside its mono; the oldest goes first, the newest
+never."""
 
 N_PEAKS = 480
 
@@ -46,20 +48,28 @@ class Heard:
     document: dict[str, Any]
     at: datetime
 
-    @property
+    @cached_property
     def music(self) -> FloatArray:
-        """(T,) float32: the bounce."""
-        return self.answer.bounce
+        """(T, C) float32: the bounce with its channels; mono where the host has cleared its files away."""
+        mono = self.answer.bounce
+        frames = self._frames(self.press.stems)
+        return frames if frames is not None and len(frames) == len(mono) else mono[:, None]
 
     @cached_property
     def original(self) -> FloatArray | None:
-        """(T,) float32: the track that is being replaced, or None."""
-        if self.press.replaced is None:
-            return None
+        """(T, C) float32: the track that is being replaced, or None."""
+        return None if self.press.replaced is None else self._frames((self.press.replaced,))
+
+    def _frames(self, stems: Sequence[Stem]) -> FloatArray | None:
+        """(T, C) float32: the sum of stems over the part asked for; None where they cannot be read, or end before."""
+        start_s, length_s = self.press.start_s, self.press.length_s
+        until_s = None if length_s is None else start_s + length_s
         try:
-            return bounce(replace(self.press, stems=(self.press.replaced,)))
-        except SamplefitError:  # it is silent in this part, or the host has cleared it away
+            whole = mix_frames([read_stem(stem, until_s) for stem in stems])
+        except SamplefitError:
             return None
+        part = whole[round(start_s * SAMPLE_RATE) : None if until_s is None else round(until_s * SAMPLE_RATE)]
+        return part if len(part) else None
 
     @cached_property
     def beat(self) -> Beat:
@@ -74,7 +84,7 @@ class Heard:
             shift: beats by which the first of the bar lies later than estimated.
         """
         beat = self.beat if bpm is None else Beat(bpm, self.beat.first)
-        return choose_loop(self.music, Beat(beat.bpm, beat.first + round(shift * beat.period)))
+        return choose_loop(self.answer.bounce, Beat(beat.bpm, beat.first + round(shift * beat.period)))
 
     @lru_cache(maxsize=2)  # noqa: B019  the newest presses, which `Presses` holds anyway
     def loops(self, loop: Loop) -> tuple[FloatArray, FloatArray | None, float]:
@@ -87,7 +97,7 @@ class Heard:
     def onsets(self, loop: Loop) -> NDArray[np.int64]:
         """(N,) samples of a loop at which the track being replaced sets in; none where there is none."""
         original = self.loops(loop)[1]
-        return np.zeros(0, np.int64) if original is None else find_onsets(original)
+        return np.zeros(0, np.int64) if original is None else find_onsets(to_mono(original))
 
     def _title(self) -> str:
         """What the user may know it by: its file, or its id without the number that sets it apart."""
@@ -104,12 +114,13 @@ class Heard:
             "title": self._title(),
             "replaces": self.press.replaced is not None,
             "host_reads": self.press.answer_name,
-            "seconds": round(len(self.music) / SAMPLE_RATE, 3),
-            "peaks": outline(self.music, N_PEAKS),
+            "seconds": round(len(self.answer.bounce) / SAMPLE_RATE, 3),
+            "peaks": outline(self.answer.bounce[:, None], N_PEAKS),
             "model": self.document["model"]["name"],
             "library": self.document["library"],
             "query": self.document["query"],
             "timings_ms": self.document["timings_ms"],
+            "confidence": self.document.get("confidence"),
             "hits": [
                 {
                     **shown(ids, hit["path"], hit["type"], hit["duration_s"], hit["guessed"]),
@@ -135,7 +146,9 @@ class Presses:
         with self._turn:
             heard = Heard(next(self._numbers), press, answer, document, datetime.now(UTC))
             self._heard.append(heard)
-            while len(self._heard) > 1 and sum(one.music.nbytes for one in self._heard) > MAX_BYTES:
+            while (
+                len(self._heard) > 1 and 3 * sum(one.answer.bounce.nbytes for one in self._heard) > MAX_BYTES
+            ):
                 self._heard.popleft()
             return heard
 

@@ -1,13 +1,15 @@
-"""Sounds as the page shows and plays them: outlines, and one-shots read once."""
+"""Sounds as the page shows and plays them, with their channels: outlines, and one-shots read once."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 
-from encoders.audio import SAMPLE_RATE, FloatArray, read_audio
+from encoders.audio import SAMPLE_RATE, FloatArray, read_frames
+from plugin_bridge.press import Stem
 
 HIT_MAX_S = 8.0
 """Where a long one-shot is faded out when it is played: invented; what a crash does after that, no mix lets hear."""
@@ -21,36 +23,56 @@ BEFORE_ATTACK_S = 0.001
 
 @lru_cache(maxsize=128)
 def _read(path: str, changed_ns: int) -> FloatArray:
-    samples = read_audio(path, until_s=HIT_MAX_S).copy()
+    samples = read_frames(path, until_s=HIT_MAX_S).copy()
     if len(samples) >= round(HIT_MAX_S * SAMPLE_RATE) - 1:
         n = round(FADE_S * SAMPLE_RATE)
-        samples[-n:] *= np.linspace(1, 0, n, dtype=np.float32)
+        samples[-n:] *= np.linspace(1, 0, n, dtype=np.float32)[:, None]
     samples.flags.writeable = False
     return samples
 
 
 def read_hit(path: str) -> FloatArray:
-    """(T,) float32 mono at 44.1 kHz, read-only: a one-shot from its first sample to its end or `HIT_MAX_S`.
+    """(T, C) float32 at 44.1 kHz, read-only: a one-shot from its first sample to its end or `HIT_MAX_S`.
 
     Raises:
-        What `read_audio` raises.
+        What `read_frames` raises.
     """
     try:
         changed_ns = os.stat(path).st_mtime_ns
     except OSError:
-        changed_ns = 0  # read_audio says what is wrong
+        changed_ns = 0  # read_frames says what is wrong
     return _read(path, changed_ns)
 
 
 def from_attack(hit: FloatArray) -> FloatArray:
-    """The hit without the silence before it, so that it sounds where it is put."""
-    level = np.abs(hit)
+    """The hit (T, C) without the silence before it, so that it sounds where it is put."""
+    level = np.abs(hit).max(axis=1)
     attack = int(np.argmax(level > ATTACK * level.max(initial=0)))
     return hit[max(0, attack - round(BEFORE_ATTACK_S * SAMPLE_RATE)) :]
 
 
 def outline(samples: FloatArray, n: int) -> list[int]:
-    """n peaks, 0 to 255: the largest magnitude of each part, against the largest of all."""
-    edges = np.linspace(0, len(samples), n + 1).astype(int)[:-1]
-    peaks = np.maximum.reduceat(np.abs(samples), np.minimum(edges, len(samples) - 1))
+    """n peaks of (T, C), 0 to 255: the largest magnitude of each part, against the largest of all."""
+    level = np.abs(samples).max(axis=1)
+    edges = np.linspace(0, len(level), n + 1).astype(int)[:-1]
+    peaks = np.maximum.reduceat(level, np.minimum(edges, len(level) - 1))
     return np.round(255 * peaks / max(float(peaks.max()), 1e-9)).astype(int).tolist()
+
+
+def read_stem(stem: Stem, until_s: float | None) -> FloatArray:
+    """(T, C) float32 at 44.1 kHz: a stem with its channels, where it was given with them.
+
+    Raises:
+        What `read_frames` raises.
+    """
+    if stem.samples is None:
+        return read_frames(stem.path, until_s=until_s)
+    return stem.samples if stem.samples.ndim == 2 else stem.samples[:, None]
+
+
+def mix_frames(tracks: Sequence[FloatArray]) -> FloatArray:
+    """The sum of tracks (T_i, C_i) that begin together: (max T_i, max C_i) float32."""
+    total = np.zeros((max(map(len, tracks)), max(track.shape[1] for track in tracks)), np.float32)
+    for track in tracks:
+        total[: len(track)] += track
+    return total

@@ -1,6 +1,6 @@
 /* The daemon: requests, and the events that it sends. */
 
-export const session = { permit: "", run: "", version: "", types: [], patterns: [], usual: {} };
+export const session = { permit: "", run: "", version: "", types: [], patterns: [], usual: {}, measures: [] };
 
 export class Failure extends Error {
   constructor(status, code, text) {
@@ -9,7 +9,10 @@ export class Failure extends Error {
   }
 }
 
-async function answered(response) {
+async function answered(asked) {
+  const response = await asked.catch(() => {
+    throw new Failure(0, "away", "The daemon does not answer; this page goes on when it is back");
+  });
   if (response.ok) return response;
   const text = await response.text();
   let told = { code: "refused", text };
@@ -22,20 +25,20 @@ async function answered(response) {
 }
 
 export async function get(path) {
-  return (await answered(await fetch(path))).json();
+  return (await answered(fetch(path))).json();
 }
 
 export async function bytes(path) {
-  return (await answered(await fetch(path))).arrayBuffer();
+  return (await answered(fetch(path))).arrayBuffer();
 }
 
 export async function post(path, body = {}) {
   const headers = { "content-type": "application/json", "x-samplefit": session.permit };
-  return (await answered(await fetch(path, { method: "POST", headers, body: JSON.stringify(body) }))).json();
+  return (await answered(fetch(path, { method: "POST", headers, body: JSON.stringify(body) }))).json();
 }
 
 export async function upload(path, form) {
-  return (await answered(await fetch(path, { method: "POST", headers: { "x-samplefit": session.permit }, body: form }))).json();
+  return (await answered(fetch(path, { method: "POST", headers: { "x-samplefit": session.permit }, body: form }))).json();
 }
 
 export async function begin() {

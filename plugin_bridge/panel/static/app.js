@@ -12,10 +12,7 @@ let shown = "suggest";
 
 function go(name) {
   shown = name;
-  /* What the daemon follows on the disk by itself, no event tells of. */
-setInterval(() => !document.hidden && $("#status").dataset.state === "live" && choices.guarded(showLibrary), 15000);
-
-for (const tab of $$(".tab")) set(tab, { "aria-current": tab.dataset.page === name ? "page" : null });
+  for (const tab of $$(".tab")) set(tab, { "aria-current": tab.dataset.page === name ? "page" : null });
   for (const page of Object.keys(PAGES)) $(`#page-${page}`).hidden = page !== name;
   if (name !== "suggest") choices.guarded(PAGES[name].load);
   location.hash = name;
@@ -68,13 +65,13 @@ function onKey(event) {
   const target = event.target;
   if (event.ctrlKey || event.metaKey || event.altKey || $("#help").open) return;
   const typing = target.matches("input:not([type=checkbox]), textarea, select");
-  if (event.key === "Escape" && typing) return target.blur();
+  if (event.key === "Escape") return typing ? target.blur() : document.body.classList.add("no-hints");
   if (typing) return;
   const { commands } = PAGES[shown];
   const onButton = target.matches("button, summary, a");
   const keys = {
     " ": onButton ? null : "play", ArrowUp: ["step", -1], ArrowDown: ["step", 1], ArrowLeft: ["turn", -1], ArrowRight: ["turn", 1],
-    m: "mode", o: "original", l: "like", d: "dislike", u: "use", z: "undo", k: "lock", i: "send", p: "pick", c: "copy", s: "similar", v: "view",
+    m: "mode", o: "original", l: "like", d: "dislike", u: "use", z: "undo", k: "lock", i: "send", p: "pick", c: "copy", r: "reveal", s: "similar", v: "view", a: "again", g: "kit",
   };
   const pages = { 1: "suggest", 2: "library", 3: "models" };
   if (event.key === "?") $("#help").showModal();
@@ -109,7 +106,10 @@ function onDrop() {
 for (const tab of $$(".tab")) tab.addEventListener("click", () => go(tab.dataset.page));
 $("#help-button").addEventListener("click", () => $("#help").showModal());
 addEventListener("keydown", onKey);
+for (const event of ["pointermove", "focusin"]) addEventListener(event, () => document.body.classList.remove("no-hints"));
 onDrop();
+/* What the daemon follows on the disk by itself, no event tells of. */
+setInterval(() => !document.hidden && $("#status").dataset.state === "live" && choices.guarded(showLibrary), 15000);
 
 try {
   await api.begin();

@@ -1,6 +1,6 @@
 /* What the user does with a one-shot, wherever it is shown: hear, like, dislike, use, undo, pick, copy, reveal. */
 
-import { get, post } from "./api.js";
+import { Failure, get, post } from "./api.js";
 import { announce, toast } from "./dom.js";
 
 export const marks = { list: [], of: new Map() };
@@ -63,7 +63,8 @@ export async function guarded(work, ...args) {
   try {
     return await work(...args);
   } catch (error) {
-    toast(error.message || "The daemon did not answer");
+    if (!(error instanceof Failure || error instanceof DOMException)) console.error(error); /* a bug of ours */
+    toast(error.message);
     return undefined;
   }
 }

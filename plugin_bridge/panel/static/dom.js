@@ -70,6 +70,16 @@ export function button(name, label, onclick, extra = {}) {
   return h("button", { type: "button", class: "button", onclick, ...extra }, icon(name), h("span", {}, label));
 }
 
+let hints = 0;
+
+/** A word with its explanation, shown on hover and focus (style.css) and read out with it. */
+export function explained(word, because, extra = {}) {
+  const id = `hint-${(hints += 1)}`;
+  return h("span", { class: "explained" },
+    h("button", { type: "button", "aria-describedby": id, ...extra }, word),
+    h("span", { class: "tooltip", role: "tooltip", id }, because));
+}
+
 export function announce(text) {
   $("#announcer").textContent = text;
 }
@@ -92,4 +102,5 @@ export const seconds = (s) => (s < 10 ? `${s.toFixed(2)} s` : `${s.toFixed(0)} s
 export const clock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}`;
 export const count = (n) => n.toLocaleString("en");
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
+export const list = (words) => (words.length < 2 ? words.join() : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`);
 export const baseName = (path) => path.split(/[\\/]/).filter(Boolean).at(-1) ?? path;

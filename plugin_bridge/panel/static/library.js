@@ -21,7 +21,7 @@ export function setUp(root, actions) {
           h("label", { class: "unseen", for: "search" }, "Search by name"),
           h("input", { id: "search", type: "search", placeholder: "Search by name", autocomplete: "off", oninput: () => guarded(search) }),
           h("select", { id: "search-type", "aria-label": "Type", onchange: () => guarded(search) }, h("option", { value: "" }, "all types"), session.types.map((type) => h("option", { value: type }, typeNames(type)))),
-          h("select", { id: "search-folder", "aria-label": "Folder on the map", onchange: () => filterMap() }),
+          h("select", { id: "search-folder", "aria-label": "Folder", onchange: () => (filterMap(), guarded(search)) }),
           h("select", { id: "search-length", "aria-label": "Duration", onchange: () => (filterMap(), guarded(search)) },
             [["", "any length"], ["0.25", "up to ¼ s"], ["0.5", "up to ½ s"], ["1", "up to 1 s"], ["2", "up to 2 s"]].map(([value, label]) => h("option", { value }, label)))),
         h("h2", { class: "results-heading", "aria-live": "polite" }),
@@ -109,9 +109,11 @@ async function search() {
   const query = new URLSearchParams({ q });
   const type = $("#search-type", page).value;
   const longest = $("#search-length", page).value;
+  const folder = state.status.folders[$("#search-folder", page).value];
   if (type) query.set("type", type);
   if (longest) query.set("longest_s", longest);
-  if (!q && !type) return showHistory();
+  if (folder) query.set("folder", folder.path);
+  if (!q && !type && !folder) return showHistory();
   const found = await get(`/api/library/search?${query}`);
   if (q === $("#search", page).value.trim()) showResults(found, found.length === 200 ? "The first 200" : plural(found.length, "one-shot"));
 }

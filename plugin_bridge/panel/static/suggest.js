@@ -3,21 +3,22 @@
 import { get, post, session, upload } from "./api.js";
 import * as choices from "./choices.js";
 import { guarded, marks } from "./choices.js";
-import { $, $$, announce, button, clock, h, icon, plural, seconds, set, title, toast, typeName, typeNames, wave } from "./dom.js";
+import { $, $$, announce, button, clock, explained, h, icon, plural, set, title, toast, typeName, typeNames, wave } from "./dom.js";
+import * as hits from "./hits.js";
 import { Player } from "./player.js";
+import { confidenceOf, favoursOf, kitWords } from "./words.js";
 
 const state = {
-  presses: [], press: null, details: new Map(), loop: null, type: null, chosen: new Map(),
+  presses: [], press: null, details: new Map(), why: null, kit: null, loop: null, type: null, chosen: new Map(),
   mode: "mix", original: false, patterns: {}, bpm: null, shift: 0, locked: new Map(), view: "six", preset: "default", presets: [], run: null,
 };
-const SECOND = new Set(["copy", "reveal", "similar", "undo"]); /* as pictures alone where there is little room */
 const player = new Player(() => drawTransport());
 let page, openSimilar;
 
 export function setUp(root, actions) {
   page = root;
   openSimilar = actions.similar;
-  choices.onMarks(drawMarks);
+  choices.onMarks(drawDetails);
   draw();
   requestAnimationFrame(tick);
 }
@@ -40,22 +41,29 @@ export function add(press) {
 
 function show(press) {
   const playing = player.playing;
-  Object.assign(state, { press, details: new Map(), loop: null, bpm: null, shift: 0, original: false });
-  state.chosen = new Map();
-  for (const hit of press?.hits ?? []) if (!state.chosen.has(hit.type)) state.chosen.set(hit.type, hit);
+  Object.assign(state, { press, details: new Map(), why: null, kit: null, loop: null, bpm: null, shift: 0, original: false });
+  state.chosen = firstOfEach(press);
   for (const type of state.locked.keys()) if (!press) state.locked.delete(type);
   if (!state.chosen.has(state.type)) state.type = state.chosen.keys().next().value ?? null;
   if (press) state.patterns = { ...session.usual, ...(press.replaces ? Object.fromEntries(types().map((t) => [t, "onsets"])) : {}) };
   player.stop();
   draw();
   if (!press) return;
-  guarded(async () => {
-    const details = await get(`/api/presses/${press.press}/hits`);
-    if (state.press !== press) return;
-    state.details = new Map(Object.entries(details));
-    drawDetails();
-  });
+  guarded(loadDetails, press);
   guarded(loadLoop, press, playing);
+}
+
+const firstOfEach = (press) => new Map((press?.hits ?? []).filter((hit) => hit.rank === 1).map((hit) => [hit.type, hit]));
+
+async function loadDetails(press) {
+  const details = await get(`/api/presses/${press.press}/hits`);
+  if (state.press !== press) return;
+  state.details = new Map(Object.entries(details));
+  drawDetails();
+  const why = await get(`/api/presses/${press.press}/why`);
+  if (state.press !== press) return;
+  state.why = why;
+  drawDetails();
 }
 
 async function loadLoop(press, playing = false) {
@@ -189,11 +197,21 @@ async function pressAgain() {
 }
 
 async function chooseKit() {
-  const kit = await get(`/api/presses/${state.press.press}/kit`);
-  for (const hit of state.press.hits) if (kit[hit.type] === hit.id) state.chosen.set(hit.type, hit);
+  const press = state.press;
+  const kit = await get(`/api/presses/${press.press}/kit`);
+  if (state.press !== press) return;
+  state.kit = kit;
+  for (const hit of press.hits) if (kit.hits[hit.type] === hit.id) state.chosen.set(hit.type, hit);
   drawChosen();
   preview();
-  toast("Kit chosen: of all combinations, the one that fits the mix and sounds most like one kit");
+  announce(kitWords(kit).text);
+}
+
+function leaveKit() {
+  state.kit = null;
+  state.chosen = firstOfEach(state.press);
+  drawChosen();
+  focusChosen();
 }
 
 export async function pressFiles(files) {
@@ -209,10 +227,8 @@ export async function pressFiles(files) {
 function draw() {
   page.dataset.view = state.view;
   if (!state.press) return page.replaceChildren(drawEmpty());
-  page.replaceChildren(drawPress(), h("div", { class: "transport", role: "toolbar", "aria-label": "Hear it" }), drawTypes(), drawColumns(), h("div", { class: "dock", role: "region", "aria-label": "Chosen hit" }));
-  drawTransport();
+  page.replaceChildren(drawPress(), h("div", { class: "transport", role: "toolbar", "aria-label": "Hear it" }), h("div", { class: "kit", hidden: true }), drawTypes(), drawColumns(), h("div", { class: "dock", role: "region", "aria-label": "Chosen hit" }));
   drawDetails();
-  drawMarks();
   drawChosen();
   drawLoop();
 }
@@ -226,7 +242,7 @@ function fileButton() {
 function drawEmpty() {
   return h("div", { class: "empty" },
     h("h2", {}, "Waiting for a press"),
-    h("p", {}, "Press “suggest drums” in your DAW: its hits appear here at once. Or drop a bounce, or its stems, anywhere on this page."),
+    h("p", {}, "Press “suggest drums” in your DAW, and its hits appear here at once. Or drop a bounce, or its stems, anywhere on this page."),
     fileButton());
 }
 
@@ -234,15 +250,17 @@ function drawPress() {
   const press = state.press;
   const select = h("select", { id: "press", "aria-label": "Press", onchange: () => show(state.presses.find((each) => String(each.press) === select.value)) },
     state.presses.map((each) => h("option", { value: each.press, selected: each.press === press.press }, nameOf(each))));
+  const sure = confidenceOf(press);
   const preset = h("select", { id: "preset", "aria-label": "Preset for the next press", onchange: () => (state.preset = preset.value) },
     state.presets.map(({ name, text }) => h("option", { value: name, selected: name === state.preset, title: text }, name)));
   return h("div", { class: "press" },
     h("div", { class: "press-head" },
       h("div", { class: "press-name" }, select,
-        h("p", { class: "quiet" }, `${plural(press.query.stems, "stem")} · ${clock(press.seconds)} · ${press.timings_ms.total.toFixed(0)} ms against ${plural(press.library.one_shots, "one-shot")} · ${press.model}`)),
+        sure && explained([h("span", { class: "dot" }), sure.text], sure.because, { class: "badge sure", "data-level": sure.level, "aria-label": `Confidence: ${sure.text}` }),
+        h("p", { class: "quiet" }, `${plural(press.query.stems, "stem")} · ${clock(press.seconds)}`, h("span", { class: "more" }, ` · ${press.timings_ms.total.toFixed(0)} ms against ${plural(press.library.one_shots, "one-shot")} · ${press.model}`))),
       h("div", { class: "press-actions" }, preset,
-        button("again", state.locked.size ? "Press again for the others" : "Press again", commands.again, { "data-key": "again" }),
-        button("kit", "Kit", commands.kit, { class: "button compact", title: "The hits that fit the mix and one another: scores, and likeness of their keys beyond their type" }),
+        button("again", state.locked.size ? "Press again for the others" : "Press again", commands.again, { "data-key": "again", title: "Press again (A)" }),
+        button("kit", "Whole kit", commands.kit, { class: "button compact", "data-key": "kit", title: "The hits that fit the mix and one another (G)" }),
         fileButton())),
     h("div", { class: "bounce", role: "img", "aria-label": `Waveform of the bounce, ${clock(press.seconds)} long` }, wave(press.peaks), h("div", { class: "loop", hidden: true }), h("div", { class: "head", hidden: true })));
 }
@@ -298,49 +316,24 @@ function drawColumns() {
     const lock = state.locked.get(type);
     return h("section", { class: "column", "data-type": type, "aria-label": title(typeNames(type)) },
       h("h2", {}, h("span", { class: "chip" }), h("span", {}, title(typeNames(type))), h("span", { class: "quiet" }, String(hitsOf(type).length))),
+      h("p", { class: "favours" }),
       lock ? h("p", { class: "locked" }, icon("lock"), h("span", {}, lock.name),
         h("button", { type: "button", class: "link", onclick: () => (state.locked.delete(type), draw()) }, "unlock")) : null,
-      h("ol", { class: "hits", role: "listbox", "aria-label": title(typeNames(type)) }, hitsOf(type).map(drawHit)));
+      h("ol", { class: "hits", role: "listbox", "aria-label": title(typeNames(type)) }, hitsOf(type).map((hit) => hits.row(hit, choose))));
   }));
 }
 
-function drawHit(hit) {
-  return h("li", { class: "hit", role: "option", id: `hit-${hit.type}-${hit.rank}`, "data-id": hit.id, "data-type": hit.type, tabindex: "-1", "aria-label": labelOf(hit), onclick: () => choose(hit) },
-    h("span", { class: "rank", "aria-hidden": "true" }, String(hit.rank)),
-    h("span", { class: "picture" }),
-    h("span", { class: "name", title: hit.path }, hit.name),
-    h("span", { class: "about" }, h("span", { class: "from" }, hit.folder), h("span", {}, seconds(hit.duration_s)), hit.fit === null ? null : h("span", { class: "fit" }, `${Math.round(hit.fit * 100)} %`)),
-    h("span", { class: "mark" }));
-}
-
-function labelOf(hit) {
-  const taste = marks.of.get(hit.id);
-  return [`${hit.rank}. ${hit.name}`, hit.folder, seconds(hit.duration_s), fitWords(hit), wordsOf(hit), taste?.taste, taste?.used && "used"].filter(Boolean).join(", ");
-}
-
-const fitWords = (hit) => (hit.fit === null ? "" : `better than ${Math.round(hit.fit * 100)} % of your ${typeNames(hit.type)}`);
-const wordsOf = (hit) => (state.details.get(hit.id)?.words ?? []).join(", ");
-const hitAt = (row) => state.press.hits.find((hit) => hit.id === row.dataset.id && hit.type === row.dataset.type);
-
+/** What came after the rows were drawn. */
 function drawDetails() {
-  for (const row of $$(".hit", page)) {
-    const details = state.details.get(row.dataset.id);
-    if (!details) continue;
-    $(".picture", row).replaceChildren(wave(details.peaks));
-    row.setAttribute("aria-label", labelOf(hitAt(row)));
+  for (const element of $$(".hit", page)) hits.fill(element, hitAt(element), state);
+  for (const column of $$(".column", page)) {
+    const favours = favoursOf(state.why?.types[column.dataset.type]);
+    $(".favours", column).replaceChildren(...(favours ? ["Fits better: ", h("strong", {}, favours)] : []));
   }
   drawDock();
 }
 
-function drawMarks() {
-  for (const row of $$(".hit", page)) {
-    const { taste, used } = marks.of.get(row.dataset.id) ?? {};
-    row.dataset.taste = taste ?? "";
-    $(".mark", row).replaceChildren(...[taste && icon(taste), used && icon("use")].filter(Boolean));
-    row.setAttribute("aria-label", labelOf(hitAt(row)));
-  }
-  drawDock();
-}
+const hitAt = (element) => state.press.hits.find((hit) => hit.id === element.dataset.id && hit.type === element.dataset.type);
 
 function drawChosen() {
   for (const column of $$(".column", page)) column.classList.toggle("current", column.dataset.type === state.type);
@@ -351,37 +344,27 @@ function drawChosen() {
     row.classList.toggle("here", here);
     set(row, { "aria-selected": String(chosen), tabindex: here ? "0" : "-1" });
   }
+  drawKit();
   drawTransport();
   drawDock();
+}
+
+function drawKit() {
+  const note = $(".kit", page);
+  note.hidden = !state.kit;
+  if (!state.kit) return note.replaceChildren();
+  const { text, because } = kitWords(state.kit);
+  note.replaceChildren(icon("kit"), h("p", {}, text, " ", explained("How it is chosen", because, { class: "link" })),
+    h("button", { type: "button", class: "link", onclick: leaveKit }, "Back to the first of each"));
 }
 
 function drawDock() {
   const dock = $(".dock", page);
   const hit = current();
   if (!dock || !hit) return;
-  const details = state.details.get(hit.id);
-  const { taste, used } = marks.of.get(hit.id) ?? {};
-  const locked = state.locked.get(hit.type)?.id === hit.id;
   const focused = dock.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-  const act = (key, name, label, run, pressed) => button(name, label, run, { "data-key": key, title: label, class: `button${SECOND.has(key) ? " second" : ""}`, "aria-pressed": pressed === undefined ? null : String(pressed) });
   dock.dataset.type = hit.type;
-  dock.replaceChildren(
-    h("div", { class: "dock-picture" }, details ? wave(details.peaks) : null),
-    h("div", { class: "dock-text" },
-      h("p", { class: "dock-name", title: hit.path }, hit.name),
-      h("p", { class: "quiet" }, [`${title(typeName(hit.type))} ${hit.rank}`, hit.guessed ? "type by its sound" : "", seconds(hit.duration_s), wordsOf(hit), fitWords(hit) || `score ${hit.score.toFixed(2)}`].filter(Boolean).join(" · ")),
-      h("p", { class: "dock-path" }, hit.path)),
-    h("div", { class: "dock-actions", role: "toolbar", "aria-label": `Choose ${hit.name}` },
-      act("like", "like", "Like", commands.like, taste === "like"),
-      act("dislike", "dislike", "Dislike", commands.dislike, taste === "dislike"),
-      act("use", "use", "Use", commands.use, Boolean(used)),
-      state.press.host_reads ? act("send", "send", "To the DAW", commands.send) : null,
-      act("lock", locked ? "lock" : "unlock", locked ? "Locked" : "Lock", commands.lock, locked),
-      act("pick", "pick", "Pick", commands.pick),
-      act("copy", "copy", "Copy path", commands.copy),
-      act("reveal", "folder", "Show in folder", commands.reveal),
-      act("similar", "similar", "Similar", commands.similar),
-      act("undo", "undo", "Undo", commands.undo)));
+  dock.replaceChildren(...hits.dock(hit, { ...state, commands, hostReads: state.press.host_reads, locked: state.locked.get(hit.type)?.id === hit.id }));
   if (focused) $(`[data-key="${focused}"]`, dock)?.focus();
 }
 

@@ -1,7 +1,12 @@
-from dataclasses import replace
+import json
+import re
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from conftest import tone
+from daemon import samplefit
+from packages import make_package
 
 from encoders.calibration import MIN_OTHERS, Calibration
 from index.rows import Row, build_rows
@@ -83,3 +88,23 @@ def test_what_left_the_library_counts_no_more():
     live = np.arange(200) % 2 == 1
     scores = scores_of(snapshot_of(replace(gone, live=live)), QUERY, "kick")
     np.testing.assert_array_equal(scores, np.vecdot(gone.rows.vectors[1::2], QUERY))
+
+
+def test_the_shell_says_what_a_hit_fits_better_than(write, tmp_path):
+    for n in range(12):
+        path = write(f"samples/kick {n:02}.wav", tone(0.2, 60 * 1.3**n))
+    write("samples/snare.wav", tone(0.2, 500))
+    model = make_package(tmp_path / "model")
+    card = json.loads((model / "model.json").read_text())
+    (model / "model.json").write_text(json.dumps({**card, "calibration": asdict(CALIBRATION)}))
+    press = ("suggest", write("bounce.wav", tone(5, 90)), "--folder", path.parent, "--model", model)
+    press += ("--preset", "plain")
+    document = json.loads(samplefit(*press, "--json", state=tmp_path).stdout)
+    fits = {hit["name"]: hit["fit"] for hit in document["hits"]}
+    assert fits.pop("snare.wav") is None and len(fits) == 10
+    assert list(fits.values()) == sorted(fits.values(), reverse=True)
+    shown = samplefit(*press, state=tmp_path).stdout
+    assert re.search(r"fits better than +name", shown)
+    for name, fit in fits.items():
+        assert re.search(rf"\b{int(100 * fit)} % +{name}", shown)
+    assert re.search(r"- +snare\.wav", shown)

@@ -141,7 +141,7 @@ class Catalogue:
     def __init__(self, state: Path) -> None:
         self.path = Path(state) / NAME
         self._turn = threading.RLock()
-        self._trouble = ""
+        self._trouble: Refused | None = None
         reserve = self.path.with_name(RESERVE)
         try:
             self.db = _opened(self.path)
@@ -187,7 +187,7 @@ class Catalogue:
                 if self.db.in_transaction:  # SQLite ends it itself when the disk is full
                     self.db.execute("ROLLBACK")
                 if isinstance(error, sqlite3.Error) and _code(error) in _REMEDIES:
-                    self._trouble = _in_words(self.path, error).text
+                    self._trouble = _in_words(self.path, error)
                 raise
 
     @contextmanager
@@ -200,15 +200,15 @@ class Catalogue:
             finally:
                 self.db.execute("ROLLBACK")
 
-    def trouble(self) -> str:
-        """Why it could not be written, or "" when a write goes well again and there is room for more."""
+    def trouble(self) -> Refused | None:
+        """Why it could not be written; None when a write goes well again and there is room for more."""
         if self._trouble and self._has_room():
             with contextlib.suppress(Refused):
                 with self.quietly() as db:
                     db.execute(
                         "INSERT INTO meta VALUES ('tried', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1"
                     )
-                self._trouble = ""
+                self._trouble = None
         return self._trouble
 
     def _has_room(self) -> bool:

@@ -258,9 +258,14 @@ class Library:
             parts: followed folder → paths below it, or None for all of it; a folder that is not followed any more is left alone.
             hold_still_s: files that changed so recently may still be written: they wait.
 
+        Raises:
+            Refused: nothing can be written down.
+
         Returns:
             The absolute paths that wait; of a network drive that takes its time to answer, the folder's own.
         """
+        if trouble := self._catalogue.trouble():  # to encode what cannot be written down would only burn power
+            raise trouble
         with self._syncing:
             under_way = self._scan(parts)
             young = self._examine(lambda done, total: None, hold_still_s)
@@ -322,8 +327,8 @@ class Library:
 
     def trouble(self) -> tuple[str, ...]:
         """What keeps the library from being brought up to the disk at this moment; empty where nothing does."""
-        cannot_write = self._catalogue.trouble()
-        not_followed = self._follower.trouble if self._follower else ""
+        error = self._catalogue.trouble()
+        cannot_write, not_followed = error.text if error else "", self._follower.trouble if self._follower else ""
         if cannot_write and cannot_write in not_followed:
             return (cannot_write,)
         return tuple(filter(None, (cannot_write, not_followed)))

@@ -64,7 +64,7 @@ def test_mutated_files_cost_nobody_else(tmp_path):
         soundfile.write(path, np.tile(hit(1), 4), SAMPLE_RATE)
         originals.append(path)
     paths = []
-    for number in range(300):
+    for number in range(2000):
         original = draw.choice(originals)
         data = bytearray(original.read_bytes())
         for _ in range(draw.choice((1, 4, 16))):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from encoders.drum_types import TYPES
+from index.cache import FOLDER, Cache
 from index.catalogue import read_only, revision_of
 from index.lock import is_held
 
@@ -54,6 +55,8 @@ class LibraryStatus:
         revision: counts the changes ever made.
         watching: how the folders are followed: "events", "polling" or "both"; "" when nobody does.
         model: digest of the model in use; "" before the first.
+        forests: the types that are searched by Annoy, each with the recall@10 and the search_k that it was tuned to; the
+            others are searched exactly.
         trouble: what keeps it from being brought up to the disk, as only the process that does it knows.
     """
 
@@ -65,6 +68,7 @@ class LibraryStatus:
     watching: str
     model: str
     folders: tuple[FolderState, ...]
+    forests: dict[str, dict[str, float]]
     trouble: tuple[str, ...] = ()
 
 
@@ -103,6 +107,7 @@ def read_status(state: Path) -> LibraryStatus:
             _meta(db, "watching") if is_held(state) else "",
             model,
             folders,
+            _forests(state, model),
         )
 
 
@@ -126,6 +131,15 @@ _N_PENDING = f"""
 def _meta(db: sqlite3.Connection, key: str) -> str:
     row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return row[0] if row else ""
+
+
+def _forests(state: Path, model: str) -> dict[str, dict[str, float]]:
+    newest = Cache(Path(state) / FOLDER / model[:32]).generations()[:1]
+    return {
+        forest.type: {"recall": forest.recall, "search_k": forest.search_k}
+        for generation in newest
+        for forest in generation.forests
+    }
 
 
 def _folders(db: sqlite3.Connection) -> tuple[FolderState, ...]:

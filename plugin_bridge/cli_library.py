@@ -151,6 +151,11 @@ def run_status(arguments: argparse.Namespace) -> None:
     print(
         f"{document['one_shots']:,} one-shots ({counts or 'none'}), {document['pending']:,} pending, {document['skipped']:,} skipped"
     )
+    by_annoy = [
+        f"{name} (recall {forest['recall']:.3f}, search_k {forest['search_k']})"
+        for name, forest in document["forests"].items()
+    ]
+    print(f"search: exact{', except by Annoy for ' if by_annoy else ''}{', '.join(by_annoy)}")
     for text in document["trouble"]:
         print(f"TROUBLE: {text}")
     _print_folders(status.folders)
@@ -178,6 +183,7 @@ def status_document(status: LibraryStatus, model: Path, daemon: running.Running 
         "skipped": status.skipped,
         "revision": status.revision,
         "watching": status.watching,
+        "forests": status.forests,
         "noise": daemon.n_noise if daemon else 0,
         "trouble": list(daemon.trouble) if daemon else [],
         "folders": [_folder(row) for row in status.folders],

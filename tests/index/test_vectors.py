@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+from contextlib import closing
 
 import numpy as np
 import pytest
 
 from encoders.drum_types import TYPES
 from index import vectors
-from index.cache import Cache
+from index.cache import FOLDER, Cache
+from index.catalogue import Catalogue, set_model_in_use
+from index.report import read_status
 from index.rows import Row, Rows, build_rows
 from index.search import Want, search
 from index.snapshot import Snapshot, Table
@@ -114,3 +117,17 @@ def test_a_building_that_is_killed_leaves_nothing_behind(table, tmp_path):
     process.kill()
     assert forests_of(process, clustered(np.random.default_rng(1), 20)) is None
     assert cache.load("mine", DIM, 0, 1).forests == {}
+
+
+def test_status_tells_how_a_forest_is_tuned(built, table, tmp_path):
+    _, file, _ = built
+    state = tmp_path / "state"
+    state.mkdir()
+    with closing(Catalogue(state)) as catalogue:
+        digest = "d" * 64
+        with catalogue.change() as db:
+            set_model_in_use(db, digest)
+        assert read_status(state).forests == {}
+        cache = Cache(state / FOLDER / digest[:32])
+        cache.add_forests(cache.save(table, 1, "mine").name, [file], DIM)
+        assert read_status(state).forests == {"kick": {"recall": file.recall, "search_k": file.search_k}}

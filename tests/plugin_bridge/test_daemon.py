@@ -177,7 +177,7 @@ def test_status_says_what_runs(daemon):
     status = json.loads(samplefit("status", "--json", state=daemon.state).stdout)
     assert status["one_shots"] == 30 and status["by_type"]["kick"] == 5 and status["device"] == "cpu"
     assert status.keys() == {
-        "version", "model", "device", "one_shots", "by_type", "pending", "skipped", "revision", "watching", "noise", "trouble", "folders",
+        "version", "model", "device", "one_shots", "by_type", "pending", "skipped", "revision", "watching", "forests", "noise", "trouble", "folders",
     }  # fmt: skip
     assert [folder["state"] for folder in status["folders"]] == ["online"] and status["trouble"] == []
 

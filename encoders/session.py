@@ -55,7 +55,7 @@ class Encoder:
             (D,) float32, unit norm.
 
         Raises:
-            NoModel: the graph gave something that is not a number.
+            NoModel: the graph broke, or gave something that is not a number.
 
         Source: Lattner 2022, section 6.2.
         """
@@ -74,8 +74,19 @@ class Encoder:
             raise BadRequest(
                 "audio for an encoder", found=f"shape {windows.shape}", expected=f"(batch, {WINDOW})"
             )
-        with self._lock if self.device != "cpu" else contextlib.nullcontext():
-            (rows,) = session.run(["embedding"], {"audio": np.ascontiguousarray(windows, np.float32)})
+        audio = np.ascontiguousarray(windows, np.float32)
+        try:
+            with self._lock if self.device != "cpu" else contextlib.nullcontext():
+                (rows,) = session.run(["embedding"], {"audio": audio})
+        except (
+            Exception
+        ) as error:  # ONNX Runtime's many types again; all mean that the graph broke while it ran
+            raise NoModel(
+                f"{self.card.name}: {name}",
+                found=str(error)[:300],
+                expected="a graph that runs",
+                remedy="use another model, or see `samplefit doctor`",
+            ) from None
         return _checked(rows, len(windows), self.card, name)
 
 

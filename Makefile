@@ -1,6 +1,7 @@
 # make demo    sets up .venv and goes from nothing to an answer
 # make test    sets up .venv and runs the tests
 # make install sets up .venv alone
+# make soak    runs for hours: random lives of a library, kills, floods
 # make bench   runs the benchmarks and writes benchmarks/results/
 PYTHON ?= python3
 VENV := .venv
@@ -13,13 +14,15 @@ MARCH := ,-march=x86-64-v3
 endif
 export ANNOY_COMPILER_ARGS := -D_CRT_SECURE_NO_WARNINGS,-DANNOYLIB_MULTITHREADED_BUILD,-std=c++14,-O3$(MARCH)
 
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test soak lint bench clean
 
 install: $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(BIN)/samplefit demo
 test: $(VENV)/.tested
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest
+soak: $(VENV)/.tested
+	SAMPLEFIT_SOAK=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest tests/index/test_simulator.py tests/faults
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,14 @@ import soundfile
 
 SAMPLE_RATE = 44_100
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leaves the long runs to `make soak`."""
+    if not os.environ.get("SAMPLEFIT_SOAK"):
+        for item in items:
+            if item.get_closest_marker("soak"):
+                item.add_marker(pytest.mark.skip(reason="takes long: make soak"))
 
 
 def tone(seconds: float, hz: float = 220.0, level: float = 0.5, sample_rate: int = SAMPLE_RATE) -> np.ndarray:

@@ -91,6 +91,7 @@ class _Follow:
         polled: events are missing or do not reach every folder.
         dirty: paths below that are to be looked at; holding b"" for the whole folder.
         asked_at: when the look began that is under way at leisure.
+        has_grown: folders appeared below, perhaps beyond the limit of watches.
     """
 
     watch: ObservedWatch | None = None
@@ -99,6 +100,7 @@ class _Follow:
     poll_at: float = 0.0
     dirty: set[bytes] = field(default_factory=lambda: {b""})
     asked_at: float | None = None
+    has_grown: bool = False
 
 
 class Follower:
@@ -117,7 +119,7 @@ class Follower:
         self, folders: Callable[[], Mapping[bytes, bool]], sync_parts: SyncParts, tell: Callable[[str], None]
     ) -> None:
         self._folders, self._sync_parts, self._tell = folders, sync_parts, tell
-        self._heard: queue.SimpleQueue[tuple[bytes, bytes] | None] = queue.SimpleQueue()
+        self._heard: queue.SimpleQueue[_Heard | None] = queue.SimpleQueue()
         self._follows: dict[bytes, _Follow] = {}
         self._observer = Observer()
         self._stopping = threading.Event()
@@ -187,10 +189,12 @@ class Follower:
             if heard is None:
                 return
             wait_s = SETTLE_S
-            folder, below = heard
-            follow = self._follows.get(folder)
-            if follow is not None and b"" not in follow.dirty:
-                follow.dirty.add(below)
+            follow = self._follows.get(heard.folder)
+            if follow is None:
+                continue
+            follow.has_grown |= heard.has_grown
+            if b"" not in follow.dirty:
+                follow.dirty.add(heard.below)
                 if len(follow.dirty) > FLOOD:
                     follow.dirty = {b""}
 
@@ -235,6 +239,10 @@ class Follower:
                 self._forget(follow)
                 self._watch(folder, follow, root)
                 follow.dirty = {b""}  # what happened before the watch
+            elif follow.has_grown and not follow.polled:
+                watched = [other for other, about in self._follows.items() if about.watch is not None]
+                self._poll_if(n_watches() < sum(map(n_folders, watched)), folder, follow)
+            follow.has_grown = False
         modes = {self._mode(follow) for follow in self._follows.values()}
         said = next(iter(modes), "events") if len(modes) < 2 else "both"
         if said != self._said:
@@ -263,8 +271,12 @@ class Follower:
             log.warning("no events for %s, it is polled: %s", os.fsdecode(folder), error)
             follow.watch, follow.polled = None, True
             return
-        follow.polled = n_watches() < n_before + n_folders(folder)
-        if follow.polled:
+        self._poll_if(n_watches() < n_before + n_folders(folder), folder, follow)
+
+    @staticmethod
+    def _poll_if(is_short: bool, folder: bytes, follow: _Follow) -> None:
+        follow.polled = is_short
+        if is_short:
             log.warning(
                 "fewer folders can be watched than %s has, it is polled as well: raise fs.inotify.max_user_watches",
                 os.fsdecode(folder),
@@ -297,25 +309,37 @@ class _Roots:
         return root
 
 
+@dataclass(frozen=True)
+class _Heard:
+    """Something happened below a folder, or, with b"", to itself.
+
+    Attributes:
+        has_grown: a folder appeared there.
+    """
+
+    folder: bytes
+    below: bytes
+    has_grown: bool = False
+
+
 class _Handler(FileSystemEventHandler):
     """Only notes where something happened: a slow handler makes the kernel drop events."""
 
-    def __init__(self, folder: bytes, put: Callable[[tuple[bytes, bytes]], None]) -> None:
+    def __init__(self, folder: bytes, put: Callable[[_Heard], None]) -> None:
         self._folder, self._put = folder, put
 
     def dispatch(self, event: FileSystemEvent) -> None:
+        has_grown = isinstance(event, DirCreatedEvent | DirMovedEvent)
         for path in (event.src_path, event.dest_path):
             if path:
-                self._note(os.fsencode(path))
+                self._note(os.fsencode(path), has_grown)
 
-    def _note(self, path: bytes) -> None:
+    def _note(self, path: bytes, has_grown: bool) -> None:
         inside = _inside(self._folder)
-        if path.startswith(inside):
-            below = path[len(inside) :]
-            if not is_hidden(below):
-                self._put((self._folder, below))
-        else:  # the root itself, or under another name of it
-            self._put((self._folder, b""))
+        if not path.startswith(inside):  # the root itself, or under another name of it
+            self._put(_Heard(self._folder, b""))
+        elif not is_hidden(below := path[len(inside) :]):
+            self._put(_Heard(self._folder, below, has_grown))
 
 
 def n_folders(root: bytes) -> int:

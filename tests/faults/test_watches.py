@@ -32,6 +32,11 @@ with Library(Path(sys.argv[1]), StandIn(), watch=True) as library:
     for number in (0, 59):
         write_hit(drums / str(number) / "new.wav", number)
     wait_until(lambda: len(library.snapshot) == 2)
+    for number in range(60, 75):  # with them a limit of 70 is reached later
+        (drums / str(number)).mkdir()
+    wait_until(lambda: library.status().watching != "events" or sys.argv[3] == "1000")
+    write_hit(drums / "74" / "new.wav", 74)
+    wait_until(lambda: len(library.snapshot) == 3)
     print(json.dumps({"watching": library.status().watching, "trouble": library.status().trouble}))
 """
 
@@ -54,7 +59,7 @@ def run_with_watches(n: int, tmp_path: Path) -> dict:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
-@pytest.mark.parametrize(("n", "watching"), [(1000, "events"), (20, "both"), (0, "polling")])
+@pytest.mark.parametrize(("n", "watching"), [(1000, "events"), (70, "both"), (20, "both"), (0, "polling")])
 def test_the_real_limit_of_watches(tmp_path, n, watching):
     assert run_with_watches(n, tmp_path) == {"watching": watching, "trouble": []}
 

@@ -12,7 +12,7 @@ from watchdog.events import FileCreatedEvent
 
 from index import watch
 from index.drives import is_network
-from index.watch import Follower, n_folders, n_watches
+from index.watch import Follower, _Heard, n_folders, n_watches
 from tests.index.conftest import paths_of, write_hit
 
 LIMIT_S = 30.0
@@ -182,7 +182,7 @@ def test_floods_collapse_to_the_whole_folder(drums):
     folder = os.fsencode(drums)
     follower._follows[folder] = watch._Follow(polled=False, dirty=set())
     for number in range(watch.FLOOD + 1):
-        follower._heard.put((folder, b"%d.wav" % number))
+        follower._heard.put(_Heard(folder, b"%d.wav" % number))
     follower._heard.put(None)
     follower._listen()
     follower._look()
@@ -199,4 +199,4 @@ def test_a_drive_itself_is_followed_like_a_folder():
     heard = []
     handler = watch._Handler(watch.SEP, heard.append)
     handler.dispatch(FileCreatedEvent(os.sep + os.path.join("kicks", "a.wav")))
-    assert heard == [(watch.SEP, os.path.join(b"kicks", b"a.wav"))]
+    assert heard == [_Heard(watch.SEP, os.path.join(b"kicks", b"a.wav"))]

@@ -22,8 +22,8 @@ LEAST = 20
 """One-shots that must have been chosen before anything is learned."""
 
 REACH = 2.0
-"""Furthest that a score is moved, in standard deviations of the scores that it stands among. Chosen by simulation
-(benchmarks/taste.py)."""
+"""Furthest that a score is moved, in standard deviations of the scores that it stands among. Invented; docs/taste.md
+has what it does to users of many kinds."""
 
 _FULL_AT = 2.0
 """Deviations from the mean at which a one-shot leans as far as any: one outlier must not flatten the rest."""

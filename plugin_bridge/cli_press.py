@@ -122,6 +122,7 @@ def _print_hits(found: dict[str, Any]) -> None:
     print(
         f"{query['seconds']:g} s of {query['stems']} stem{'s'[: query['stems'] > 1]} against {library['one_shots']:,} "
         f"one-shots, {found['timings_ms']['total']:.0f} ms, model {found['model']['name']}"
+        + (f", order learned from {found['learned']} marks" if found["learned"] else "")
     )
     rows = [
         (

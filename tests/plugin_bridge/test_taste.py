@@ -85,6 +85,8 @@ def test_a_producer_who_likes_it_dull(folder):
         assert document["learned"] == len(marked)
         assert [hit["path"] for hit in document["hits"]] == [path for path, _ in after]
         assert told(daemon, folder, 7, "preset", "plain")["learned"] == 0
+        shell = samplefit("suggest", folder / "bounce 7.wav", state=daemon.state)
+        assert f"order learned from {len(marked)} marks" in shell.stdout
 
     with serving(folder / "state") as daemon:  # a restart keeps it
         assert press(daemon, folder, 7) == after

@@ -1,4 +1,4 @@
-"""One daemon and one Ardour for all tests of the DAWs."""
+"""One daemon for all tests of the DAWs, and one Ardour for a module's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory, daemon: Daemon) -> Iterator[Studio]:
     """Ardour with a song open; skipped where Ardour 7 or a program of the display is missing."""
     if missing():

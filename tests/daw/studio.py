@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import soundfile
-from daemon import Daemon, serving
+from daemon import Daemon, serving, wait_until
 from packages import make_package
 
 from daw.ardour import PATIENCE_S, SAMPLE_RATE, Ardour
@@ -37,10 +37,10 @@ class Studio:
     state: Path
 
 
-def make_library(folder: Path) -> None:
+def make_library(folder: Path, seed: int = 0) -> None:
     """Six kicks, snares and hats each, decaying sounds of known kinds."""
     folder.mkdir()
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     t = np.arange(11_025) / 44_100
     for i in range(6):
         noise = rng.standard_normal(len(t))
@@ -85,9 +85,27 @@ def studio(folder: Path, state: Path | None = None, session: Path | None = None)
         yield Studio(ardour, ours, state)
 
 
-def press(studio: Studio, what: str) -> None:
+def push(studio: Studio, what: str) -> None:
     """Presses one of our actions by OSC."""
     studio.ardour.press(studio.slots[what])
+
+
+def press(studio: Studio, what: str) -> None:
+    """Presses one of our actions and waits until its hit is on the track: while Ardour imports it runs other actions."""
+    before = _shown(studio)
+    push(studio, what)
+    wait_until(lambda: _shown(studio) != before)
+
+
+def _shown(studio: Studio) -> str:
+    """The ids of the regions on the suggestion's track; each insertion makes a new one."""
+    return studio.ardour.run("""
+        local ids, route = {}, Session:route_by_name ("Suggestion")
+        if route:isnil () then return "" end
+        for region in route:to_track ():playlist ():region_list ():iter () do
+            ids[#ids + 1] = region:to_stateful ():id ():to_s ()
+        end
+        return table.concat (ids, " ")""")
 
 
 def saved(studio: Studio) -> ElementTree.Element:
@@ -146,4 +164,5 @@ def _import_song(ardour: Ardour, folder: Path) -> None:
         {pushes}
         Editor:do_import (files, Editing.ImportDistinctFiles, Editing.ImportAsTrack, ARDOUR.SrcQuality.SrcBest,
             ARDOUR.MidiTrackNameSource.SMFTrackName, ARDOUR.MidiTempoMapDisposition.SMFTempoIgnore,
-            Temporal.timepos_t ({SONG_START}), ARDOUR.PluginInfo (), ARDOUR.Track (), false)""")
+            Temporal.timepos_t ({SONG_START}), ARDOUR.PluginInfo (), ARDOUR.Track (), false)
+        Editor:access_action ("Common", "deselect-all")""")

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from daw.ardour import PATIENCE_S, SAMPLE_RATE
-from daw.studio import SONG_START, Studio, answer, complaint, hits, press, saved
+from daw.studio import SONG_START, Studio, answer, complaint, hits, press, push, saved
 
 FIRST_BUTTON_X, FIRST_BUTTON_Y = 127, 44
 """Where the toolbar shows the script of slot 1: pixels from the window's right edge and its top."""
@@ -140,7 +140,7 @@ def test_twenty_presses_leave_one_hit_and_no_audio_of_the_bounces(studio: Studio
 def test_a_muted_song_is_told(studio: Studio) -> None:
     mute(studio, True)
     with complaint(studio) as titles:
-        press(studio, "suggest")
+        push(studio, "suggest")
     assert titles == ["Suggest Drums: no audio track can be heard in this part"]
     assert hits(studio) == []
 
@@ -150,7 +150,7 @@ def test_without_a_daemon_the_message_says_so(studio: Studio) -> None:
     aside = here.rename(here.with_suffix(".aside"))
     try:
         with complaint(studio) as titles:
-            press(studio, "suggest")
+            push(studio, "suggest")
     finally:
         aside.rename(here)
     assert titles == ["Suggest Drums: samplefit is not running"]
@@ -159,7 +159,7 @@ def test_without_a_daemon_the_message_says_so(studio: Studio) -> None:
 def test_a_failure_of_the_daemon_is_shown(studio: Studio) -> None:
     answer(studio).write_text("fail\tno-samples\tnothing of the types wanted\n")
     with complaint(studio) as titles:
-        press(studio, "1")
+        push(studio, "1")
     assert titles == ["Suggest Drums: nothing of the types wanted"]
 
 
@@ -175,3 +175,14 @@ def test_a_selected_range_is_the_part(studio: Studio) -> None:
     assert [first for _, first in hits(studio)] == [start]
     found = json.loads(answer(studio).with_suffix(".json").read_text())
     assert found["query"]["seconds"] == pytest.approx(2.0, abs=0.01)
+
+
+def test_a_track_named_as_the_one_being_replaced_is_left_out(studio: Studio) -> None:
+    script = studio.ardour.config / "scripts" / "samplefit.lua"
+    studio.ardour.run(f"""
+        local env = setmetatable ({{ ardour = function () end }}, {{ __index = _ENV }})
+        load (io.open ("{script}"):read ("a"), "samplefit", "t", env) ()
+        env.factory ({{ ["do"] = "suggest", state = "{studio.state}", replace = "Keys" }}) ()""")
+    assert len(hits(studio)) == 1
+    found = json.loads(answer(studio).with_suffix(".json").read_text())
+    assert found["query"]["stems"] == 2  # bass and old kick

@@ -54,6 +54,7 @@ class Reaper:
             "GetTrackName": lambda track: (True, track),
             "GetSetProjectInfo_String": self.string,
             "GetSetProjectInfo": self.number,
+            "TimeMap_GetTimeSigAtTime": lambda _, at: (4, 4, 120.0 + at),
             "GetMediaTrackInfo_Value": lambda track, _: self.mutes[track],
             "SetMediaTrackInfo_Value": lambda track, _, value: self.mutes.update({track: value}),
             "Main_OnCommand": self.render,
@@ -109,7 +110,7 @@ def test_reaper_renders_asks_and_inserts(machine: Machine) -> None:
     assert reaper.settings["RENDER_SRATE"] == 48_000 and reaper.settings["RENDER_FILE"] == "/mine"
     assert reaper.mutes == {"Kick in": 0, "Bass": 0}
     (_, command), *rest = reaper.calls
-    assert command.startswith('"samplefit" suggest "') and command.endswith("--type kick")
+    assert command.startswith('"samplefit" suggest "') and command.endswith("--tempo 122.000 --type kick")
     path = HITS[1]["path"].encode("utf-8", "surrogateescape").decode("latin-1")
     assert rest == [("at", 2.0), ("insert", path, 1)]
     assert reaper.menu.count("|") == 2 and reaper.menu.startswith("1 kick  Kick ")
@@ -120,6 +121,8 @@ def test_reaper_renders_asks_and_inserts(machine: Machine) -> None:
     [
         (Reaper("", selection=(1.0, 1.0)), "Select a time range first."),
         (Reaper(said(2, "samplefit: the bounce: found silence")), "samplefit: the bounce: found silence"),
+        (Reaper(said(2, "")), "samplefit refused (code 2). To see why, run: samplefit doctor"),
+        (Reaper(said(0, "")), "no answer; start it with: samplefit serve"),
         (Reaper(said(0, '{"hits": []}')), "No hit. Add sample folders: samplefit add FOLDER"),
     ],
 )
@@ -148,8 +151,11 @@ def live_script(machine: Machine, folder: Path) -> ModuleType:
     return module
 
 
-def clip(path: str | None) -> SimpleNamespace:
-    return SimpleNamespace(is_audio_clip=path is not None, file_path=path)
+def clip(path: str | None, start: float = 0.0) -> SimpleNamespace:
+    """A clip; in the arrangement it is four beats long."""
+    return SimpleNamespace(
+        is_audio_clip=path is not None, file_path=path, start_time=start, end_time=start + 4
+    )
 
 
 class Slot:
@@ -190,9 +196,12 @@ def live(machine: Machine, tmp_path: Path) -> SimpleNamespace:
         track("Synth"),
         track("Kick 808", "/a/kick.wav"),
         track("Muted", "/a/muted.wav", mute=True),
-        track("Pad", playing_slot_index=-1, arrangement_clips=(clip("/a/pad.wav"),)),
+        track(
+            "Pad", playing_slot_index=-1, arrangement_clips=(clip("/a/pad 1.wav"), clip("/a/pad 2.wav", 4.0))
+        ),
     ]
-    song = SimpleNamespace(tracks=tracks, view=SimpleNamespace(selected_track=tracks[2]))
+    view = SimpleNamespace(selected_track=tracks[2])
+    song = SimpleNamespace(tracks=tracks, view=view, tempo=97.5, current_song_time=6.0)
     song.create_audio_track = lambda at: song.tracks.append(
         SimpleNamespace(name="Audio", clip_slots=[Slot()])
     )
@@ -229,9 +238,9 @@ def test_live_sends_what_plays_and_inserts_the_hits(live: SimpleNamespace) -> No
     reply(live, {"hits": []})  # of a press before
     note(live, 0)
     sent = [decode(live.daemon.recv(65_536)) for _ in range(5)]
-    assert [message.arguments[2] for message in sent[:2]] == ["/a/bass.wav", "/a/pad.wav"]
+    assert [message.arguments[2] for message in sent[:2]] == ["/a/bass.wav", "/a/pad 2.wav"]
     assert sent[2].address == "/samplefit/suggest" and sent[2].arguments[1:3] == ("answer", "ableton")
-    assert sent[2].arguments[-2:] == ("type", "kick")
+    assert sent[2].arguments[-4:] == ("tempo", 97.5, "type", "kick")
     assert {message.address for message in sent[3:]} == {"/samplefit/stem/drop"}
     live.surface.update_display()
     assert live.messages == []
@@ -284,18 +293,37 @@ const observers = {};
 const methods = {};
 const tasks = [];
 let bounced = "";
+let chain = ["Polysynth"];
+let moved = () => {};
+const value = (get) => {
+  let interested = false;
+  return {
+    markInterested: () => { interested = true; },
+    get: () => { if (!interested) throw new Error("not interested"); return get(); },
+    getRaw: () => { if (!interested) throw new Error("not interested"); return get(); },
+  };
+};
+const lastName = value(() => chain[chain.length - 1]);
+const insertion = (how, put) => ({ insertFile: (path) => { calls.push([how, path]); put("Sampler"); } });
 const address = () => ({ registerMethod: (a, tags, text, f) => { methods[a] = f; } });
+globalThis.CursorDeviceFollowMode = { LAST_DEVICE: "last" };
 globalThis.loadAPI = () => {};
 globalThis.host = {
   defineController: () => {},
-  getPreferences: () => ({ getNumberSetting: () => ({ getRaw: () => 7040 }) }),
+  getPreferences: () => ({ getNumberSetting: () => value(() => 7040) }),
   getDocumentState: () => ({
-    getStringSetting: () => ({ get: () => bounced }),
-    getEnumSetting: () => ({ get: () => "kick" }),
+    getStringSetting: () => value(() => bounced),
+    getEnumSetting: () => value(() => "kick"),
     getSignalSetting: (label) => ({ addSignalObserver: (f) => { observers[label] = f; } }),
   }),
+  createTransport: () => ({ tempo: () => ({ value: () => tempo }) }),
   createCursorTrack: () => ({
-    endOfDeviceChainInsertionPoint: () => ({ insertFile: (path) => calls.push(["insert", path]) }),
+    position: () => ({ addValueObserver: (f) => { moved = f; } }),
+    endOfDeviceChainInsertionPoint: () => insertion("append", (name) => chain.push(name)),
+    createCursorDevice: (id, name, n, follows) => ({
+      name: () => lastName,
+      replaceDeviceInsertionPoint: () => insertion("replace", (name) => chain.splice(-1, 1, name)),
+    }),
   }),
   getOscModule: () => ({
     createAddressSpace: address,
@@ -305,10 +333,12 @@ globalThis.host = {
   showPopupNotification: (text) => calls.push(["popup", text]),
   scheduleTask: (f) => tasks.push(f),
 };
-const reply = (a, ...words) => methods[a](null, { getArguments: () => words });
+const tempo = value(() => 97.5);
+const reply = (a, ...words) => methods[a](null, { getInt: (i) => words[i], getString: (i) => words[i] });
 """
 SCENE = """
 init();
+observers["Next hit"]();
 observers["Suggest drums"]();
 bounced = "/a/bounce.wav";
 observers["Suggest drums"]();
@@ -318,11 +348,17 @@ reply("/samplefit/hit", 7, 1, 1, "kick", 0.9, "/s/old.wav", "old", 0.5);
 reply("/samplefit/done", 1, "/samplefit/suggest/file", 2, 30);
 observers["Next hit"]();
 observers["Next hit"]();
+chain.push("Reverb");
 observers["Previous hit"]();
+moved(5);
+chain = ["Sampler"];
+observers["Next hit"]();
 tasks.forEach((task) => task());
 observers["Suggest drums"]();
-reply("/samplefit/fail", 2, "/samplefit/suggest/file", "no-signal", "found silence");
-tasks[1]();
+observers["Suggest drums"]();
+reply("/samplefit/fail", 2, "/samplefit/suggest/file", "no-signal", "of the press before");
+reply("/samplefit/fail", 3, "/samplefit/suggest/file", "no-signal", "found silence");
+tasks.slice(1).forEach((task) => task());
 console.log(JSON.stringify(calls));
 """
 
@@ -333,17 +369,19 @@ def test_bitwig_asks_and_inserts(machine: Machine) -> None:
     program = BITWIG + script.decode() + SCENE
     done = subprocess.run(["node", "-"], input=program, capture_output=True, text=True, check=True)
     calls = json.loads(done.stdout)
-    assert [call[1] for call in calls if call[0] == "insert"] == [
-        "/s/a.wav",
-        "/s/b.wav",
-        "/s/a.wav",
-        "/s/b.wav",
+    assert [call for call in calls if call[0] in ("append", "replace")] == [
+        ["append", "/s/a.wav"],
+        ["replace", "/s/b.wav"],
+        ["replace", "/s/a.wav"],
+        ["append", "/s/b.wav"],  # the producer's reverb stays
+        ["append", "/s/a.wav"],  # and so does another track's own sampler
     ]
     asked = [call for call in calls if call[0] == 7040]
     assert asked[0][1:] == [
-        "/samplefit/suggest/file", 1, "/a/bounce.wav", "k", 8, "type", "kick", "reply_port", 7050,
+        "/samplefit/suggest/file", 1, "/a/bounce.wav", "k", 8, "type", "kick", "tempo", 97.5, "reply_port", 7050,
     ]  # fmt: skip
     popups = [call[1] for call in calls if call[0] == "popup"]
-    assert "name the bounced file" in popups[0]
-    assert popups[1:3] == ["1 of 2: kick a", "2 of 2: kick b"]
-    assert popups[-2:] == ["samplefit: found silence", "samplefit: no answer; start it with: samplefit serve"]
+    assert popups[0] == "samplefit: no suggestion yet" and "name the bounced file" in popups[1]
+    assert popups[2:4] == ["1 of 2: kick a", "2 of 2: kick b"]
+    late = "samplefit: no answer; start it with: samplefit serve"
+    assert popups[-2:] == ["samplefit: found silence", late], "the second press alone was not answered"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 from daemon import Daemon
+
+from plugin_bridge.osc import Message, decode, encode
 
 HERE = Path(__file__).parent
 PATCH = HERE.parents[1] / "plugin_bridge" / "daw" / "pd" / "samplefit.pd"
@@ -19,8 +22,8 @@ SNARE = 2
 pytestmark = pytest.mark.skipif(shutil.which("pd") is None, reason="Pure Data is not installed")
 
 
-def press(folder: Path, port: int, level: str = "0.3") -> str:
-    """One press with a tone of a given level as the track; what Pd printed until it quit."""
+def start(folder: Path, port: int, level: str = "0.3") -> subprocess.Popen[str]:
+    """Pd, pressing with a tone of a given level as the track."""
     shutil.copy(PATCH, folder)
     (folder / "listen.pd").write_text((HERE / "listen.pd").read_text().replace("*~ 0.3", f"*~ {level}"))
     sends = [f"port {port}", "bpm 400", "bars 1", f"type {SNARE}", "press bang"]
@@ -35,8 +38,13 @@ def press(folder: Path, port: int, level: str = "0.3") -> str:
         str(folder / "listen.pd"),
     ]
     command += [word for send in sends for word in ("-send", f"samplefit-{send}")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    return done.stdout + done.stderr
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def press(folder: Path, port: int, level: str = "0.3") -> str:
+    """One press; what Pd printed until it quit."""
+    with start(folder, port, level) as pd:
+        return pd.communicate(timeout=60)[0]
 
 
 def test_a_press_hears_asks_shows_and_plays(tmp_path: Path, daemon: Daemon) -> None:
@@ -57,3 +65,16 @@ def test_a_press_hears_asks_shows_and_plays(tmp_path: Path, daemon: Daemon) -> N
 def test_a_refusal_is_shown(tmp_path: Path, daemon: Daemon) -> None:
     said = press(tmp_path, daemon.port, level="0")
     assert "status: symbol the\\ bounce" in said, said
+
+
+def test_the_tempo_goes_along(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(("127.0.0.1", 0))
+        daemon.settimeout(60)
+        with start(tmp_path, daemon.getsockname()[1]) as pd:
+            request, sender = daemon.recvfrom(65_536)
+            asked = decode(request)
+            refusal = Message("/samplefit/fail", (asked.arguments[0], asked.address, "busy", "not now"))
+            daemon.sendto(encode(refusal), sender)
+            assert "status: symbol not\\ now" in pd.communicate(timeout=60)[0]
+    assert asked.arguments[2:] == ("k", 8, "type", "snare", "tempo", 400)

@@ -23,15 +23,18 @@ START = "start it with: samplefit serve"
 
 
 def packet(address, *arguments):
-    """An OSC message of strings and whole numbers."""
+    """An OSC message of strings and numbers."""
 
     def string(text):
         data = os.fsencode(text) + b"\0"
         return data + b"\0" * (-len(data) % 4)
 
-    tags = "," + "".join("i" if isinstance(argument, int) else "s" for argument in arguments)
-    values = [struct.pack(">i", value) if isinstance(value, int) else string(value) for value in arguments]
-    return string(address) + string(tags) + b"".join(values)
+    tags, values = ",", b""
+    for argument in arguments:
+        tag = {int: "i", float: "f"}.get(type(argument), "s")
+        tags += tag
+        values += string(argument) if tag == "s" else struct.pack(">" + tag, argument)
+    return string(address) + string(tags) + values
 
 
 def drum_type(name):
@@ -39,8 +42,12 @@ def drum_type(name):
     return next((kind for word, kind in WORDS.items() if word in name.lower()), None)
 
 
-def stems(tracks, selected):
-    """Sound files of what plays: (track's name, path). The selected track is left out where its name says a drum."""
+def stems(tracks, selected, at):
+    """Sound files of what plays: (track's name, path). The selected track is left out where its name says a drum.
+
+    Args:
+        at: where the song stands, in beats: what counts of tracks that play from the arrangement.
+    """
     found = []
     soloing = any(track.solo for track in tracks)
     for track in tracks:
@@ -50,12 +57,12 @@ def stems(tracks, selected):
         if track.playing_slot_index >= 0:
             clips = [track.clip_slots[track.playing_slot_index].clip]
         else:
-            clips = list(track.arrangement_clips)[:1]
+            clips = [clip for clip in track.arrangement_clips if clip.start_time <= at < clip.end_time]
         found += [(track.name, clip.file_path) for clip in clips if clip and clip.is_audio_clip]
     return found
 
 
-def requests(press, found, kind):
+def requests(press, found, kind, tempo):
     """The messages of one press: each stem, the press, and the stems dropped again."""
     names = [f"{number} {name}"[:60] for number, (name, _) in enumerate(found)]
     wanted = ("type", kind) if kind else ()
@@ -63,7 +70,7 @@ def requests(press, found, kind):
         packet("/samplefit/stem/file", press, name, path)
         for name, (_, path) in zip(names, found, strict=True)
     )
-    yield packet("/samplefit/suggest", press, "answer", ANSWER, "k", N_HITS, *wanted)
+    yield packet("/samplefit/suggest", press, "answer", ANSWER, "k", N_HITS, "tempo", tempo, *wanted)
     yield from (packet("/samplefit/stem/drop", press, name) for name in names)
 
 
@@ -130,16 +137,31 @@ class Samplefit:
         """No: there is no device to lock to."""
         return False
 
+    def connect_script_instances(self, scripts):
+        """Other scripts are no matter."""
+
+    def suggest_input_port(self):
+        """Whichever the producer chooses."""
+        return ""
+
+    def suggest_output_port(self):
+        """None is needed."""
+        return ""
+
+    def suggest_map_mode(self, cc_number, channel):
+        """No controller is mapped."""
+        return -1
+
     def _suggest(self):
         song = self._live.song()
         selected = song.view.selected_track
-        found = stems(song.tracks, selected)
+        found = stems(song.tracks, selected, song.current_song_time)
         if not found:
-            raise ValueError("no audio clip plays; freeze or record your instruments")
+            raise ValueError("no audio clip plays here; freeze or record your instruments")
         for ending in ("tsv", "json"):
             if os.path.exists(self._path(ending)):
                 os.remove(self._path(ending))
-        for message in requests(f"live-{time.monotonic_ns()}", found, drum_type(selected.name)):
+        for message in requests(f"live-{time.monotonic_ns()}", found, drum_type(selected.name), song.tempo):
             self._socket.sendto(message, ("127.0.0.1", self._port()))
         self._until = time.monotonic() + WAIT_S
 
@@ -168,8 +190,8 @@ class Samplefit:
         found = [track for track in song.tracks if track.name == TRACK]
         if not found:
             song.create_audio_track(-1)
-            song.tracks[-1].name = TRACK
-            found = [song.tracks[-1]]
+            found = list(song.tracks)[-1:]
+            found[0].name = TRACK
         return found[0].clip_slots[0]
 
     def _path(self, ending):

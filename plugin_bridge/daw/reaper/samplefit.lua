@@ -74,15 +74,21 @@ local function unescaped (text)
 end
 
 -- The hits of `samplefit suggest --json`, or nil and what it said.
-local function ask (path, wanted)
-	local words = { quoted (COMMAND), "suggest", quoted (path), "--json", "-k", tostring (N_HITS), "--state", quoted (STATE) }
+local function ask (path, wanted, tempo)
+	local words = {
+		quoted (COMMAND), "suggest", quoted (path), "--json", "-k", tostring (N_HITS), "--state", quoted (STATE),
+		"--tempo", (string.format ("%.3f", tempo):gsub (",", ".")),  -- some languages have a decimal comma
+	}
 	if wanted then
 		words[#words + 1] = "--type"
 		words[#words + 1] = wanted
 	end
 	local said = reaper.ExecProcess (table.concat (words, " "), WAIT_MS) or "\nno answer; start it with: samplefit serve"
 	local code, text = said:match ("^(%-?%d*)\n(.*)$")
-	if code ~= "0" then return nil, text or said end
+	if code == "0" and text == "" then return nil, "no answer; start it with: samplefit serve" end
+	if code ~= "0" then
+		return nil, text ~= "" and text or "samplefit refused (code " .. code .. "). To see why, run: samplefit doctor"
+	end
 	local hits = {}
 	for kind, rank, file in text:gmatch ('"type": "(%w+)",%s*"rank": (%d+),.-"path": "(.-[^\\])",%s*"name"') do
 		hits[#hits + 1] = { type = kind, rank = tonumber (rank), path = unescaped (file), row = #hits }
@@ -111,7 +117,8 @@ local function main ()
 	if first >= last then return "Select a time range first." end
 	local left_out, wanted = replaced ()
 	local path = render (STATE, "reaper-press", left_out)
-	local hits, problem = ask (path, wanted)
+	local _, _, tempo = reaper.TimeMap_GetTimeSigAtTime (0, first)
+	local hits, problem = ask (path, wanted, tempo)
 	os.remove (path)
 	if not hits then return problem end
 	if #hits == 0 then return "No hit. Add sample folders: samplefit add FOLDER" end

@@ -70,6 +70,26 @@ def test_a_later_version_is_refused_with_both_numbers(state):
             look()
 
 
+def test_an_older_version_is_read_as_it_is_and_brought_up_by_its_next_writer(state):
+    (state / NAME).rename(state / "new")
+    db = sqlite3.connect(state / NAME)
+    db.executescript(
+        f"{MIGRATIONS[0]}; PRAGMA user_version = 1; ATTACH '{state / 'new'}' AS new; DELETE FROM meta;"
+    )
+    for (table,) in db.execute("SELECT name FROM main.sqlite_schema WHERE type = 'table'").fetchall():
+        columns = ", ".join(row[1] for row in db.execute(f"PRAGMA main.table_info({table})"))
+        db.execute(f"INSERT OR IGNORE INTO main.{table} SELECT {columns} FROM new.{table}")
+    db.commit()
+    db.close()
+    before = (state / NAME).read_bytes()
+    assert read_status(state).one_shots == 30
+    assert (state / NAME).read_bytes() == before
+    encoder = StandIn()
+    with Library(state, encoder) as library:
+        library.sync()
+        assert len(library.snapshot) == 30 and encoder.n_encoded == 0 and not library.folders()[0].portable
+
+
 def test_a_change_that_fails_leaves_no_trace(tmp_path):
     catalogue = Catalogue(tmp_path)
     with pytest.raises(ZeroDivisionError), catalogue.change() as db:

@@ -41,11 +41,14 @@ def with_fits(
 
 
 def scores_of(snapshot: Snapshot, query: FloatArray, type_: str) -> FloatArray:
-    """(N,) float32: cosines with the one-shots of a type; of many, an even sample of at least `N_HEARD`."""
+    """(N,) float32: cosines with the one-shots of a type, copies counted once; of many, an even sample of at least
+    `N_HEARD` files."""
     blocks = [(table, table.rows.block(type_)) for table in snapshot.tables]
     step = max(1, sum(len(block) for _, block in blocks) // N_HEARD)
-    parts = []
+    scores, contents = [], []
     for table, block in blocks:
-        keys = table.rows.vectors[block.start : block.stop : step]  # (n, D)
-        parts.append(np.vecdot(keys, query)[table.block_live(block)[::step]])
-    return np.concatenate(parts)
+        rows, live = slice(block.start, block.stop, step), table.block_live(block)[::step]
+        scores.append(np.vecdot(table.rows.vectors[rows], query)[live])
+        contents.append(np.ascontiguousarray(table.rows.contents[rows]).view(np.uint64)[live, 0])
+    _, first = np.unique(np.concatenate(contents), return_index=True)
+    return np.concatenate(scores)[first]

@@ -19,17 +19,17 @@ CALIBRATION = Calibration(-2.0, 2.0, 4.0, "0" * 64, "eval", 30, 240)
 QUERY = np.eye(1, DIM, dtype=np.float32)[0]
 
 
-def table_of(counts, seed=0):
-    """A table with so many random one-shots of each type."""
+def table_of(counts, seed=0, copies=1):
+    """A table with so many random one-shots of each type, each as so many files."""
     rng = np.random.default_rng(seed)
-    rows = [
-        Row(f"/samples/{type_}/{seed} {n:06}.wav".encode(), type_, rng.bytes(16), 0.2, False)
-        for type_, count in counts.items()
-        for n in range(count)
-    ]
-    keys = rng.standard_normal((len(rows), DIM)).astype(np.float32)
-    keys /= np.linalg.norm(keys, axis=1, keepdims=True)
-    return Table(build_rows(rows, [(row.content, key.tobytes()) for row, key in zip(rows, keys)], DIM))  # noqa: B905
+    rows, keys = [], []
+    for type_, count in counts.items():
+        for n in range(count):
+            content, key = rng.bytes(16), rng.standard_normal(DIM).astype(np.float32)
+            keys.append((content, (key / np.linalg.norm(key)).tobytes()))
+            paths = [f"/samples/{type_}/{seed} {n:06} {copy}.wav".encode() for copy in range(copies)]
+            rows += [Row(path, type_, content, 0.2, False) for path in paths]
+    return Table(build_rows(rows, keys, DIM))
 
 
 def snapshot_of(*tables):
@@ -87,7 +87,17 @@ def test_what_left_the_library_counts_no_more():
     gone.rows.vectors[::2] = QUERY
     live = np.arange(200) % 2 == 1
     scores = scores_of(snapshot_of(replace(gone, live=live)), QUERY, "kick")
-    np.testing.assert_array_equal(scores, np.vecdot(gone.rows.vectors[1::2], QUERY))
+    expected = np.vecdot(gone.rows.vectors[1::2], QUERY)
+    np.testing.assert_array_equal(np.sort(scores), np.sort(expected))
+
+
+def test_a_copy_is_no_other_one_shot():
+    once, twice = (snapshot_of(table_of({"kick": 30, "tom": MIN_OTHERS}, copies=n)) for n in (1, 2))
+    fits = [
+        [hit.fit for hit in with_fits(search(snapshot, QUERY, Want()), snapshot, QUERY, CALIBRATION)]
+        for snapshot in (once, twice)
+    ]
+    assert fits[1] == pytest.approx(fits[0], abs=1e-6) and fits[1][-1] is None
 
 
 def test_the_shell_says_what_a_hit_fits_better_than(write, tmp_path):

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from pythonosc.udp_client import SimpleUDPClient
 
 from plugin_bridge.addresses import STATUS, SUGGEST, SUGGEST_FILE, TABLE, parse
 from plugin_bridge.osc import Message, decode
@@ -221,6 +222,16 @@ def test_every_pd_example_arrives(server: OscServer, service: Service, tmp_path:
     command = ["pd", "-nogui", "-noaudio", "-nomidi", os.fspath(tmp_path / "examples.pd")]
     subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE_S)
     assert len(lines) == len(TABLE) - 2
+    assert heard_of(service, len(lines)) == expected(lines)
+
+
+def test_every_python_osc_example_arrives(server: OscServer, service: Service) -> None:
+    service.may_sync.set()
+    lines = examples("python-osc")
+    with SimpleUDPClient(server.host, server.port) as client:
+        for line in lines.values():
+            exec(line, {"client": client})
+    assert len(lines) == len(TABLE)
     assert heard_of(service, len(lines)) == expected(lines)
 
 

@@ -7,7 +7,7 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -207,6 +207,60 @@ def test_a_fast_sender_is_slowed_not_refused(service: Service, n_blocks: int, n_
         client.send("/samplefit/stem/drop", 1, "bass")
         assert [client.receive().address for _ in range(2)] == ["/samplefit/done"] * 2
     assert server.counters.n_requests == n_blocks + 2
+
+
+def bundle(packet: bytes, size: int | None = None, timetag: bytes = bytes(8)) -> bytes:
+    return b"#bundle\0" + timetag + struct.pack(">i", len(packet) if size is None else size) + packet
+
+
+def test_bundles_that_others_choke_on(server: OscServer) -> None:
+    nested = STATUS
+    for _ in range(400):
+        nested = bundle(nested)
+    with udp(server) as client:
+        client.send_bytes(nested)
+        client.send_bytes(bundle(STATUS, size=-4))
+        client.send_bytes(bundle(encode(Message("/samplefit/status", ("next year",))), timetag=b"\xff" * 8))
+        assert client.receive().arguments[0] == "next year"
+    assert server.counters.n_noise == 2
+
+
+class Overheard:
+    """Who sends packets to a server that is not even listening, and counts what would come back."""
+
+    n_running = 0
+
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+
+    def answering(self, message: Message, address: object) -> Callable[[bytes], None]:
+        return self.heard.append
+
+
+def test_without_the_token_nobody_gets_more_bytes_than_they_send(service: Service) -> None:
+    """Else a forged sender's address would turn the daemon on somebody."""
+    server, attacker = OscServer(service, "0.0.0.0", token="sesame"), Overheard()
+    n_answered = 0
+    for packet in islice(hostile_packets(5), 5_000):
+        attacker.heard.clear()
+        server.received(packet, attacker)
+        assert sum(map(len, attacker.heard)) <= len(packet)
+        n_answered += len(attacker.heard)
+    assert n_answered > 100 and server.counters.n_tokenless > 1_000
+    assert service.calls == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
+def test_replies_reach_the_senders_host_alone(server: OscServer) -> None:
+    with udp(server) as bystander, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as named:
+        named.bind(("127.0.0.2", bystander.port))
+        named.settimeout(PATIENCE_S)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+            asker.bind(("127.0.0.2", 0))
+            request = Message("/samplefit/status", ("elsewhere", "reply_port", bystander.port))
+            asker.sendto(encode(request), (server.host, server.port))
+            assert b"elsewhere" in named.recv(1000)
+        assert bystander.ask("/samplefit/status", "mine").arguments[0] == "mine", "and nothing before it"
 
 
 @pytest.mark.parametrize("character", sorted(PATTERN_CHARACTERS))

@@ -16,9 +16,8 @@ from encoders.errors import Busy, NotFound, Refused
 from index.catalogue import Catalogue, model_id, read_only, revision_of
 from index.cleaning import use_model
 from index.decoding import Decoders
-from index.drives import is_network
-from index.files import Folder, folder_rows, jobs, known_files, n_files, write_delta
-from index.folders import EMPTY_GRACE_S, judge, keep_cleaned, restore_cleaned, volume_of
+from index.files import folder_rows, jobs
+from index.folders import restore_cleaned, volume_of
 from index.keeper import Keeper
 from index.lock import StateLock
 from index.marks import Marks
@@ -26,8 +25,8 @@ from index.pipeline import KeyEncoder, examine
 from index.portable import Model
 from index.porter import Porter
 from index.report import FolderState, LibraryStatus, Skipped, read_folders, read_skipped, read_status
-from index.scan import compare
-from index.sight import ANSWER_LIMIT_S, Glance, Lookout, Sight
+from index.scanning import Scanner
+from index.sight import ANSWER_LIMIT_S
 from index.snapshot import Snapshot, Table, advanced, rebuilt
 from index.types_by_sound import Guesser
 from index.vectors import N_QUERIES
@@ -90,7 +89,6 @@ class Library:
         self._syncing = threading.Lock()
         self._adopting = threading.Lock()
         self._closing = threading.Event()
-        self._lookout = Lookout()
         self._settled_at: int | None = None  # the revision at which what was read had its key and its type
         self._waits = False  # files that were too young then
         with ExitStack() as ends:
@@ -100,6 +98,7 @@ class Library:
             self._decoders = Decoders()
             ends.callback(self._decoders.close)
             self._porter = Porter(self._catalogue)
+            self._scanner = Scanner(self._catalogue, self._porter, clock)
             with self._catalogue.change() as db:
                 self._model = model_id(db, encoder.card.digest)
             use_model(self._catalogue, self.state, encoder.card.digest)
@@ -157,7 +156,7 @@ class Library:
         card = encoder.card
         with self._catalogue.change() as db:
             model = model_id(db, card.digest)
-        self._take_in(Model(model, card.digest, card.dim))
+        self._scanner.take_in(Model(model, card.digest, card.dim))
         with closing(Decoders()) as aside:
             self._encode_waiting(aside, encoder, model, told)
         with self._syncing:
@@ -244,7 +243,7 @@ class Library:
             The library's revision.
         """
         with self._syncing:
-            self._scan()
+            self._scanner.scan(self._keyed())
             self._examine(progress or (lambda done, total: None))
             revision = self._publish()
             self._keep()
@@ -264,10 +263,11 @@ class Library:
         Returns:
             The absolute paths that wait; of a network drive that takes its time to answer, the folder's own.
         """
-        if trouble := self._catalogue.trouble():  # to encode what cannot be written down would only burn power
+        trouble = self._catalogue.trouble()
+        if trouble:  # to encode what cannot be written down would only burn power
             raise trouble
         with self._syncing:
-            under_way = self._scan(parts)
+            under_way = self._scanner.scan(self._keyed(), parts)
             young = self._examine(lambda done, total: None, hold_still_s)
             self._publish()
             self._keep()
@@ -328,10 +328,9 @@ class Library:
     def trouble(self) -> tuple[str, ...]:
         """What keeps the library from being brought up to the disk at this moment; empty where nothing does."""
         error = self._catalogue.trouble()
-        cannot_write, not_followed = error.text if error else "", self._follower.trouble if self._follower else ""
-        if cannot_write and cannot_write in not_followed:
-            return (cannot_write,)
-        return tuple(filter(None, (cannot_write, not_followed)))
+        if error:
+            return (error.text,)
+        return (self._follower.trouble,) if self._follower and self._follower.trouble else ()
 
     def _keep(self) -> None:
         """Has the large table kept on disk, and searches it in the form that comes back."""
@@ -351,66 +350,6 @@ class Library:
     def _followed(self) -> dict[bytes, bool]:
         with self._catalogue.reading() as db:
             return {folder.path: folder.state == "online" for folder in folder_rows(db)}
-
-    def _scan(self, parts: Mapping[bytes, Parts] | None = None) -> tuple[bytes, ...]:
-        """Looks at the folders, or at parts of some, and writes down what is to be done about them.
-
-        Returns:
-            The folders whose look goes on: network drives, where the look is not at everything.
-        """
-        with self._catalogue.reading() as db:
-            rows = [folder for folder in folder_rows(db) if parts is None or folder.path in parts]
-        model = self._keyed()
-        glances = [
-            Glance(
-                row.number,
-                row.path,
-                row.volume,
-                parts[row.path] if parts and row.state == "online" else None,
-                at_leisure=parts is not None and is_network(row.path),
-                carries=self._porter.wants(row, model),
-            )
-            for row in rows
-        ]
-        sights = self._lookout.look(glances)
-        seen = [row for row in rows if row.number in sights]
-        doubted = [row for row in seen if not self._believe(row, sights[row.number])]
-        sights |= self._lookout.look([Glance(row.number, row.path, row.volume) for row in doubted])
-        for folder in doubted:
-            self._believe(folder, sights[folder.number])
-        return tuple(row.path for row in rows if row.number not in sights)
-
-    def _believe(self, folder: Folder, sight: Sight) -> bool:
-        """Writes down a sight of a folder; False where it is a part of one and only the whole can be judged."""
-        with self._catalogue.change() as db:
-            if sight.seen is not None and sight.parts is not None:
-                delta = compare(known_files(db, folder.number, sight.parts), sight.seen)
-                if not sight.seen.files and len(delta.gone) == n_files(db, folder.number) > 0:
-                    return False  # all are gone at once: it may be the drive
-                write_delta(db, folder, sight.seen, delta)
-                return True
-            known = known_files(db, folder.number)
-            presence = judge(known, folder.volume, sight.seen, sight.volume)
-            now = self._clock()
-            emptied_at = min(folder.emptied_at or now, now) if presence.emptied else None
-            is_over = emptied_at is not None and now - emptied_at >= EMPTY_GRACE_S
-            state = "online" if is_over else presence.state
-            volume = sight.volume if presence.believed else folder.volume
-            if (state, volume, emptied_at) != (folder.state, folder.volume, folder.emptied_at):
-                db.execute(
-                    "UPDATE folders SET state = ?, volume = ?, emptied_at = ? WHERE id = ?",
-                    (state, volume, emptied_at, folder.number),
-                )
-            if is_over:
-                keep_cleaned(db, folder.number)
-                log.info("%s was emptied and is cleaned now", os.fsdecode(folder.path))
-            if state == "offline":
-                self._porter.forget(folder.path)
-            elif sight.carried is not None:
-                self._porter.take_in(db, folder.path, self._keyed(), sight.carried)
-            if sight.seen is not None and (presence.believed or is_over):
-                write_delta(db, folder, sight.seen, compare(known, sight.seen))
-            return True
 
     def _keyed(self) -> Model:
         """Whose keys the drives carry."""
@@ -440,18 +379,6 @@ class Library:
         with self._catalogue.reading() as db:
             self._settled_at, self._waits = revision_of(db), bool(young)
         return young
-
-    def _take_in(self, model: Model) -> None:
-        """Takes the keys of a model that is not in use yet from the drives that carry them."""
-        with self._catalogue.reading() as db:
-            rows = [row for row in folder_rows(db) if row.portable and row.state == "online"]
-        glances = [Glance(row.number, row.path, row.volume, carries=model) for row in rows]
-        sights = Lookout().look(glances)
-        with self._catalogue.change() as db:
-            for row in rows:
-                carried = sights[row.number].carried
-                if carried is not None:
-                    self._porter.take_in(db, row.path, model, carried)
 
     def _encode_waiting(
         self,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
+import queue
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from index.folders import volume_of
 from index.portable import Model, Records, read_keys
@@ -17,6 +20,15 @@ ANSWER_LIMIT_S = 20.0
 
 LEISURE_S = 0.2
 """How long a look at leisure holds up the others."""
+
+
+ROOT_LIMIT_S = 0.5
+"""Longest wait for a word about a folder itself; a disk that spins up is asked again at the next tick."""
+
+Root = tuple[int, int] | None
+"""Device and inode; None where there is nothing."""
+
+HANGS: Literal["hangs"] = "hangs"
 
 
 @dataclass(frozen=True)
@@ -125,3 +137,31 @@ class _Look:
 
     def _beat(self) -> None:
         self._alive_at = time.monotonic()
+
+
+class Roots:
+    """Device and inode of folders, asked from threads of their own: a disk that hangs holds up nobody."""
+
+    def __init__(self) -> None:
+        self._answers: dict[bytes, queue.SimpleQueue[Root]] = {}
+
+    def ask(self, folder: bytes) -> Root | Literal["hangs"]:
+        """What is there now, or `HANGS`."""
+        answer = self._answers.get(folder)
+        if answer is None:
+            answer = self._answers[folder] = queue.SimpleQueue()
+            threading.Thread(target=lambda: answer.put(_root(folder)), daemon=True).start()
+        try:
+            root = answer.get(timeout=ROOT_LIMIT_S)
+        except queue.Empty:
+            return HANGS
+        del self._answers[folder]
+        return root
+
+
+def _root(folder: bytes) -> Root:
+    try:
+        about = os.stat(folder)
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino

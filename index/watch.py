@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from watchdog.events import (
     DirCreatedEvent,
@@ -31,6 +30,7 @@ from watchdog.observers.api import ObservedWatch
 from encoders.errors import SamplefitError
 from index.drives import is_network
 from index.scan import SEP, is_hidden
+from index.sight import HANGS, Root, Roots
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +53,6 @@ POLL_S = 10.0
 RESCAN_S = 900.0
 """How often every folder is looked at, whatever the events say."""
 
-ROOT_LIMIT_S = 0.5
-"""Longest wait for a word about a folder itself; a disk that spins up is asked again at the next tick."""
-
 Parts = tuple[bytes, ...] | None
 """Paths below a folder; None is all of it."""
 
@@ -74,11 +71,6 @@ _HEARD = [
     FileMovedEvent,
 ]
 """Not the opening and closing of files read: that is what we do ourselves."""
-
-Root = tuple[int, int] | None
-"""Device and inode; None where there is nothing."""
-
-HANGS: Literal["hangs"] = "hangs"
 
 
 @dataclass
@@ -123,7 +115,7 @@ class Follower:
         self._follows: dict[bytes, _Follow] = {}
         self._observer = Observer()
         self._stopping = threading.Event()
-        self._roots = _Roots()
+        self._roots = Roots()
         self._said = ""
         self.trouble = ""
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
@@ -231,6 +223,8 @@ class Follower:
             self._forget(self._follows.pop(folder))
         for folder, is_online in wanted.items():
             follow = self._follows.setdefault(folder, _Follow())
+            if not is_online:  # however long the last look took: it may have hung
+                follow.poll_at = min(follow.poll_at, time.monotonic() + POLL_S)
             if not is_online or is_network(folder):
                 self._forget(follow)
                 continue
@@ -289,26 +283,6 @@ class Follower:
         follow.watch, follow.root, follow.polled = None, None, True
 
 
-class _Roots:
-    """Device and inode of folders, asked from threads of their own: a disk that hangs holds up nobody."""
-
-    def __init__(self) -> None:
-        self._answers: dict[bytes, queue.SimpleQueue[Root]] = {}
-
-    def ask(self, folder: bytes) -> Root | Literal["hangs"]:
-        """What is there now, or `HANGS`."""
-        answer = self._answers.get(folder)
-        if answer is None:
-            answer = self._answers[folder] = queue.SimpleQueue()
-            threading.Thread(target=lambda: answer.put(_root(folder)), daemon=True).start()
-        try:
-            root = answer.get(timeout=ROOT_LIMIT_S)
-        except queue.Empty:
-            return HANGS
-        del self._answers[folder]
-        return root
-
-
 @dataclass(frozen=True)
 class _Heard:
     """Something happened below a folder, or, with b"", to itself.
@@ -365,11 +339,3 @@ def n_watches() -> int:
 def _inside(folder: bytes) -> bytes:
     """How the paths in a folder begin; a drive's own ends in the separator already."""
     return folder.rstrip(SEP) + SEP
-
-
-def _root(folder: bytes) -> Root:
-    try:
-        about = os.stat(folder)
-    except OSError:
-        return None
-    return about.st_dev, about.st_ino

@@ -7,8 +7,9 @@ import sqlite3
 import pytest
 
 from encoders.errors import Refused
-from index.catalogue import MIGRATIONS, NAME, Catalogue
+from index.catalogue import NAME, Catalogue
 from index.library import Library, read_status
+from index.schema import MIGRATIONS
 from tests.index.conftest import StandIn, write_hit
 
 

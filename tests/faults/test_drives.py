@@ -79,15 +79,15 @@ def test_a_share_that_hangs_in_the_kernel_stalls_nothing_else(tmp_path, drive, h
     with Library(tmp_path / "state", encoder, watch=True) as library:
         library.add(str(share))
         library.add(str(good))
-        library._lookout._limit_s = math.inf  # whoever waited for the share would wait for good
+        library._scanner.lookout._limit_s = math.inf  # whoever waited for the share would wait for good
         with hung(share):
-            wait_until(lambda: library._lookout._owing)
+            wait_until(lambda: library._scanner.lookout._owing)
             for seed in range(10, 13):
                 write_hit(good / f"{seed}.wav", seed)
                 wait_until(lambda seed=seed: os.fsencode(good / f"{seed}.wav") in paths_of(library))
-            assert library._lookout._owing, "it hangs still"
+            assert library._scanner.lookout._owing, "it hangs still"
             assert library.status().trouble == ()
-            library._lookout._limit_s = 0.2
+            library._scanner.lookout._limit_s = 0.2
             wait_until(lambda: {row.state for row in library.folders()} == {"online", "offline"})
             library.sync()
             assert len(library.snapshot) == 3

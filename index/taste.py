@@ -28,8 +28,9 @@ has what it does to users of many kinds."""
 _FULL_AT = 2.0
 """Deviations from the mean at which a one-shot leans as far as any: one outlier must not flatten the rest."""
 
-_RIDGE = 2.0
-"""What is added to the spread on each axis, in mean spreads of an axis: few choices say nothing of most axes."""
+_RIDGE = 0.2
+"""What is added to the spread on each axis, in mean spreads of an axis: few choices say nothing of most axes. Of 0.06,
+0.2, 0.6 and 2 it found the tastes of simulated users best."""
 
 
 @dataclass(frozen=True, eq=False)

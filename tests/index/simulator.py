@@ -66,11 +66,25 @@ class Life:
     def sync(self) -> None:
         """By what a watcher heard, some of the time; else by a look at everything (events may have been lost)."""
         if self.root.exists() and self.events and not self.unheard and self.random.random() < 0.5:
-            self.library.sync_parts({os.fsencode(self.root): tuple(sorted(self.events))}, 0.0)
+            self.library.sync_parts(
+                {os.fsencode(folder): self.heard_in(folder) for folder in self.followed()}, 0.0
+            )
         else:
             self.library.sync()
         self.events.clear()
         self.unheard = False
+
+    def followed(self) -> list[Path]:
+        """The root, and perhaps a folder inside that is followed by itself."""
+        return [Path(row.path) for row in self.library.folders()]
+
+    def heard_in(self, folder: Path) -> tuple[bytes, ...] | None:
+        """What a watcher of a folder would have heard; None where the folder itself, or one around it, changed."""
+        inside = os.fsencode(folder) + b"/"
+        paths = [os.path.join(os.fsencode(self.root), event) for event in sorted(self.events)]
+        if any(inside.startswith(path + b"/") for path in paths):
+            return None
+        return tuple(path[len(inside) :] for path in paths if path.startswith(inside))
 
     def compare(self) -> None:
         """The snapshot against the disk, and every key against its sound."""
@@ -191,6 +205,15 @@ class Life:
                 self.root.rename(self.away)
             else:
                 self.away.rename(self.root)
+
+    def do_follow_inside(self) -> None:
+        """A folder inside the root is followed by itself as well, or no longer."""
+        inside = [folder for folder in self.followed() if folder != self.root]
+        folders = self.folders()[1:]
+        if inside:
+            self.library.remove(str(inside[0]))
+        elif folders:
+            self.library.add(str(self.random.choice(folders)))
 
     def do_like(self) -> None:
         paths = sorted(paths_of(self.library))

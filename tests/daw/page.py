@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from http.cookiejar import CookieJar
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import HTTPCookieProcessor, Request, build_opener
 
+import numpy as np
+import soundfile
 from daemon import PATIENCE_S, samplefit
 
 
@@ -37,3 +40,11 @@ class Page:
         request = Request(self._origin + path, json.dumps(body).encode(), own)
         with self._opener.open(request, timeout=PATIENCE_S) as response:
             return json.loads(response.read())
+
+
+def levels(wav: bytes, *hz: float) -> list[float]:
+    """Amplitudes of tones in a sound file, as mono."""
+    samples, rate = soundfile.read(io.BytesIO(wav), always_2d=True)
+    t = np.arange(len(samples)) / rate
+    window = np.hanning(len(samples))
+    return [abs(np.sum(samples.mean(axis=1) * window * np.exp(-2j * np.pi * f * t))) for f in hz]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import signal
@@ -13,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 from daemon import Daemon, wait_until
 
-from daw.ardour import missing
-from daw.page import Page
+from daw.ardour import Ardour, missing
+from daw.page import Page, levels
 from daw.studio import (
     SONG_START,
     Studio,
@@ -30,6 +28,8 @@ from daw.studio import (
     small_daemon,
     studio,
 )
+from plugin_bridge.daw.daws import DAWS, Machine
+from plugin_bridge.daw.install import install, uninstall
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())}")
 
@@ -64,14 +64,6 @@ def leave_only_midi(studio: Studio, folder: Path) -> None:
         Editor:do_import (files, Editing.ImportDistinctFiles, Editing.ImportAsTrack, ARDOUR.SrcQuality.SrcBest,
             ARDOUR.MidiTrackNameSource.SMFTrackName, ARDOUR.MidiTempoMapDisposition.SMFTempoIgnore,
             Temporal.timepos_t ({SONG_START}), ARDOUR.PluginInfo (), ARDOUR.Track (), false)""")
-
-
-def levels(wav: bytes, *hz: float) -> list[float]:
-    """Amplitudes of tones in a loop."""
-    samples, rate = soundfile.read(io.BytesIO(wav), always_2d=True)
-    t = np.arange(len(samples)) / rate
-    window = np.hanning(len(samples))
-    return [abs(np.sum(samples.mean(axis=1) * window * np.exp(-2j * np.pi * f * t))) for f in hz]
 
 
 def send(page: Page, number: int) -> str:
@@ -139,3 +131,19 @@ def test_a_library_that_is_still_indexing_answers_and_says_so(tmp_path: Path, da
         assert re.fullmatch(r"Suggest Drums: the library is still being indexed, \d+ files to go", title)
         assert [first for _, first in hits(here)] == [SONG_START]
         assert answer(here).read_text().count("\n") == 19
+
+
+def test_after_uninstall_the_users_scripts_are_as_they_were(tmp_path: Path) -> None:
+    ardour = Ardour(tmp_path, tmp_path / "Song")
+    ardour.prepare({})
+    scripts = ardour.config / "ui_scripts"
+    users_own = scripts.read_bytes()
+    (tmp_path / "state").mkdir()
+    machine = Machine(ardour.home, "linux", {}, tmp_path / "state", "samplefit")
+    install(DAWS["ardour"], machine)
+    with ardour:
+        ardour.run('Session:save_state ("")')
+    assert scripts.read_bytes() != users_own
+    uninstall(DAWS["ardour"], machine)
+    assert scripts.read_bytes() == users_own
+    assert not [path for path in ardour.config.rglob("*samplefit*")]

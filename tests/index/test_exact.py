@@ -61,7 +61,7 @@ def test_the_best_are_never_ruled_out(seed, n, share, run, at_a_key):
 
 
 def test_most_rows_are_ruled_out_by_their_heads():
-    assert HEADS.axes.shape == (DIM, 16) and HEADS.heads.shape == (N_KEYS, 16)
+    assert HEADS.axes.shape == (DIM, 32) and HEADS.heads.shape == (N_KEYS, 32)
     queries = crowded(np.random.default_rng(1), 1000)[:50]
     left = [len(exact._possible(KEYS, HEADS, query, 10, None)) for query in queries]
     assert np.median(left) < N_KEYS / 20

@@ -13,8 +13,8 @@ from encoders.session import Encoder
 from encoders.windows import cut
 from index.search import Hit, Want, search
 from index.snapshot import Snapshot
-from plugin_bridge.fits import with_fits
 from index.taste import Taste
+from plugin_bridge.fits import with_fits
 
 
 @dataclass(frozen=True, eq=False)

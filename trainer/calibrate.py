@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from sklearn.linear_model import LogisticRegression
 
 from encoders.artefacts import write_bytes
 from encoders.audio import SAMPLE_RATE, FloatArray
-from encoders.calibration import MIN_OTHERS, Calibration, FloatArray64, standings
-from encoders.errors import BadRequest, NoSignal
+from encoders.calibration import Calibration, FloatArray64, standings
+from encoders.errors import NoSignal
 from encoders.package import open_package
 from encoders.session import Encoder, open_encoder
 from encoders.windows import cut
@@ -38,8 +38,6 @@ MIN_SONGS = 8
 
 EDGES = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
 """Of the rows of a reliability table."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,25 +66,19 @@ class Reliability:
     n_own: int
 
 
-def calibrate(
-    encoder: Encoder, corpus: Corpus, split: str = "eval", progress: Progress | None = None
-) -> Calibration | None:
-    """A model's calibration; None where fewer than `MIN_SONGS` songs of the split make a press."""
+def calibrate(encoder: Encoder, corpus: Corpus, split: str = "eval") -> Calibration | None:
+    """A model's calibration; None where fewer than `MIN_SONGS` songs of the split make a press, or too few share a
+    type for one-shots to stand out from strangers."""
     if len({corpus.one_shots[row].song for row in corpus.query_rows(split)}) < MIN_SONGS:
         return None
-    evidence = gather(encoder, corpus, split, progress=progress)
+    evidence = gather(encoder, corpus, split)
     return fit_curve(evidence, corpus.digest, split) if evidence.n_songs >= MIN_SONGS else None
 
 
-def gather(
-    encoder: Encoder, corpus: Corpus, split: str, seed: int = 0, progress: Progress | None = None
-) -> Evidence:
+def gather(encoder: Encoder, corpus: Corpus, split: str, seed: int = 0) -> Evidence:
     """Presses `N_PRESSES` times on each song, each time without the stem that its one-shots are asked for.
 
     A true one-shot stands among strangers alone, as in a library that the song's other takes are no part of.
-
-    Args:
-        progress: is told (presses answered, presses in all).
 
     Raises:
         RankError, BadRequest: as `trainer.evaluate.set_trial`.
@@ -96,29 +88,23 @@ def gather(
     songs = np.array([corpus.one_shots[row].song for row in trial.candidates])
     found: dict[int, list[tuple[FloatArray64, FloatArray64]]] = {}
     n_presses = 0
-    for done, question in enumerate(trial.questions, 1):
+    for question in trial.questions:
         try:
             query = encoder.query(cut(_press(trial, question)))
         except NoSignal:
             continue
         n_presses += 1
         found.setdefault(question.song, []).extend(_stood(trial, question, keys @ query, songs))
-        if progress:
-            progress(done, len(trial.questions))
     votes = [
         (values, own, 1 / (len(stood) * len(values)))
         for stood in found.values()
         for sides in stood
         for own, values in zip((True, False), sides, strict=True)
     ]
-    if not votes:
-        raise BadRequest(
-            f"the {split} split", found=f"no type with {MIN_OTHERS + 1} one-shots of other songs"
-        )
     return Evidence(
-        np.concatenate([values for values, _, _ in votes]),
-        np.concatenate([np.full(len(values), own) for values, own, _ in votes]),
-        np.concatenate([np.full(len(values), weight) for values, _, weight in votes]),
+        np.concatenate([np.zeros(0), *(values for values, _, _ in votes)]),
+        np.concatenate([np.zeros(0, bool), *(np.full(len(values), own) for values, own, _ in votes)]),
+        np.concatenate([np.zeros(0), *(np.full(len(values), weight) for values, _, weight in votes)]),
         sum(map(bool, found.values())),
         n_presses,
     )
@@ -182,11 +168,9 @@ def reliability(calibration: Calibration, evidence: Evidence) -> tuple[Reliabili
     return tuple(rows)
 
 
-def calibrate_package(
-    folder: Path, corpus: Corpus, split: str = "eval", progress: Progress | None = None
-) -> Calibration | None:
+def calibrate_package(folder: Path, corpus: Corpus, split: str = "eval") -> Calibration | None:
     """Calibrates a package and writes it on its card, in the place of what it said before."""
-    calibration = calibrate(open_encoder(open_package(folder)), corpus, split, progress)
+    calibration = calibrate(open_encoder(open_package(folder)), corpus, split)
     path = folder / "model.json"
     card = json.loads(path.read_bytes())
     card["calibration"] = asdict(calibration) if calibration else None

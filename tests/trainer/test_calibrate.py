@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,15 @@ from packages import make_package
 from encoders.calibration import MIN_OTHERS
 from encoders.package import open_package, read_card
 from encoders.session import open_encoder
-from trainer.calibrate import Evidence, calibrate_package, fit_curve, gather, reliability
+from trainer.calibrate import (
+    MIN_SONGS,
+    Evidence,
+    calibrate,
+    calibrate_package,
+    fit_curve,
+    gather,
+    reliability,
+)
 from trainer.corpus import Corpus
 from trainer.prepare import prepare
 
@@ -78,6 +87,17 @@ def test_too_few_songs_take_a_calibration_away_that_is_no_longer_true(corpus, pa
     calibrate_package(package, corpus)
     assert calibrate_package(package, small_corpus) is None
     assert read_card(package).calibration is None
+
+
+def test_songs_without_enough_strangers_make_no_calibration(corpus, encoder):
+    few = replace(
+        corpus,
+        songs=tuple(
+            replace(song, split="eval" if row < MIN_SONGS else "train")
+            for row, song in enumerate(corpus.songs)
+        ),
+    )
+    assert MIN_SONGS <= MIN_OTHERS and calibrate(encoder, few) is None
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,10 @@ from daw.studio import (
 from plugin_bridge.daw.daws import DAWS, Machine
 from plugin_bridge.daw.install import install, uninstall
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())}")
+pytestmark = [
+    pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())}"),
+    pytest.mark.timeout(600),  # each opens Ardour, up to three times
+]
 
 TEMPO_BPM = 97.0
 

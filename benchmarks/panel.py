@@ -3,8 +3,9 @@
     python benchmarks/panel.py [--n-keys 63000] [--rounds 20]
 
 hits_ms: from `/samplefit/done` at the client until the page has drawn the hits. paint_ms: within the page, from the
-event until the frame with 60 hits is out. preview_ms: from the key until the new hit sounds. map_ms: from asking for
-the map until its first frame is out; map_frame_ms: one more frame of it, as while zooming, and
+event until the frame with 60 hits is out. preview_ms: from the key until the new hit sounds. why_ms: what sets the hits
+apart and goes with the score, once the others of each type were measured. kit_ms: the best kit of a million. map_ms:
+from asking for the map until its first frame is out; map_frame_ms: one more frame of it, as while zooming, and
 map_draw_ms what of that the drawing takes.
 """
 
@@ -37,7 +38,7 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--autoplay-policy=no-us
 WATCH = """() => {
     window.seen = [];
     new MutationObserver(() => {
-        if (document.querySelectorAll(".hit").length !== 60) return;
+        if (document.querySelectorAll("#page-suggest .hit").length !== 60) return;
         const began = performance.now();
         requestAnimationFrame(() => setTimeout(() => window.seen.push([Date.now(), performance.now() - began])));
     }).observe(document.querySelector("#page-suggest"), { childList: true });
@@ -58,6 +59,12 @@ PREVIEW = """async () => {
     const began = performance.now();
     document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown", bubbles: true }));
     while (player.tracks.hit === before) await new Promise((done) => setTimeout(done, 1));
+    return performance.now() - began;
+}"""
+
+ASKED = """async (what) => {
+    const began = performance.now();
+    await (await fetch(`/api/presses/${document.querySelector("#press").value}/${what}`)).arrayBuffer();
     return performance.now() - began;
 }"""
 
@@ -144,7 +151,14 @@ def pressing(page: Page, daemon: Daemon, bounce: Path, rounds: int) -> dict[str,
         if n % 8 == 0:
             page.click(f".column:nth-child({n // 8 % 6 + 1}) .hit")
         steps.append(page.evaluate(PREVIEW))
-    return {"hits_ms": spread(behind), "paint_ms": spread(paints), "preview_ms": spread(steps)}
+    page.keyboard.press("Space")
+    return {
+        "hits_ms": spread(behind),
+        "paint_ms": spread(paints),
+        "preview_ms": spread(steps),
+        "why_ms": spread([page.evaluate(ASKED, "why") for _ in range(rounds)]),
+        "kit_ms": spread([page.evaluate(ASKED, "kit") for _ in range(rounds)]),
+    }
 
 
 if __name__ == "__main__":

@@ -72,12 +72,14 @@ def shoot(page: Page, name: str) -> None:
     """Suggest while the mix plays, then the library."""
     page.wait_for_selector(".transport [data-key=play]:not([disabled])")
     page.wait_for_selector(".hit.here .wave")
+    page.wait_for_selector(".dock-why .explained")
     page.keyboard.press("Space")
     page.wait_for_selector(".bounce .head:not([hidden])")
     page.screenshot(path=OUT / f"suggest-{name}.png")
     page.keyboard.press("Space")
     page.keyboard.press("2")
     page.wait_for_selector(".legend .type")
+    page.wait_for_selector(".results .hit")
     page.wait_for_timeout(500)
     page.screenshot(path=OUT / f"library-{name}.png")
 

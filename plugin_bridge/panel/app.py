@@ -89,6 +89,7 @@ def _model_routes(panel: Panel) -> list[BaseRoute]:
                     "dim": card.dim,
                     "licence": card.licence,
                     "training": card.training,
+                    "calibrated": card.calibration is not None,
                     "serving": card.digest == serving.digest,
                 }
                 for name, path, card in cards

@@ -112,6 +112,14 @@ def library_routes(panel: Panel) -> list[BaseRoute]:
         panel.library.unmark(number)
         return panel.show_marks()
 
+    def learned(ask: Ask) -> Any:
+        return panel.learned()
+
+    def unlearn(ask: Ask) -> Any:
+        panel.library.marks.unlearn()
+        panel.show_marks()
+        return panel.learned()
+
     def picks(ask: Ask) -> Any:
         return {"folder": os.fspath(panel.picks.folder), "names": panel.picks.names()}
 
@@ -141,6 +149,8 @@ def library_routes(panel: Panel) -> list[BaseRoute]:
         route("/api/marks", marks),
         route("/api/marks/add", mark, "POST"),
         route("/api/marks/remove", unmark, "POST"),
+        route("/api/learned", learned),
+        route("/api/learned/forget", unlearn, "POST"),
         route("/api/picks", picks),
         route("/api/picks/add", pick, "POST"),
         route("/api/picks/remove", unpick, "POST"),

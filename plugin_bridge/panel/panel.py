@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from encoders.errors import SamplefitError
+from index.catalogue import read_only
 from index.library import Library
-from index.marks import read_marks
+from index.marks import read_choices, read_marks
+from index.taste import LEAST
 from plugin_bridge.panel.access import Access, read_key
 from plugin_bridge.panel.feed import Feed
 from plugin_bridge.panel.one_shots import Ids, Shelf, Shelves
@@ -93,6 +95,18 @@ class Panel:
             for mark in read_marks(self.state)
             if mark.path in shelf.numbers
         ]
+
+    def learned(self) -> dict[str, Any]:
+        """What the order of hits leans towards, as JSON: whether it does yet, and from how many choices of how many."""
+        taste = self.library.marks.taste
+        with read_only(self.state) as db:
+            n_choices = len(read_choices(db, self.library.encoder.card.digest))
+        return {
+            "n_marks": taste.n_marks,
+            "trust": round(taste.trust, 3),
+            "n_choices": n_choices,
+            "least": LEAST,
+        }
 
     def show_marks(self) -> list[dict[str, Any]]:
         """Tells every page of the marks; also returns them."""

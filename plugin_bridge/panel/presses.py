@@ -121,6 +121,7 @@ class Heard:
             "query": self.document["query"],
             "timings_ms": self.document["timings_ms"],
             "confidence": self.document.get("confidence"),
+            "learned": self.document["learned"],
             "hits": [
                 {
                     **shown(ids, hit["path"], hit["type"], hit["duration_s"], hit["guessed"]),

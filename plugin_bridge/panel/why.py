@@ -25,7 +25,7 @@ FEWEST = 12
 """Below this there is nothing to be held against: invented."""
 
 CLEAR = 3.0
-"""Standard errors beyond which a correlation counts: forty of them are looked at for a press, and one in 400 lies as
+"""Standard errors beyond which a correlation counts: forty of them are looked at for a press, and one in 370 lies as
 far out by chance."""
 
 LEANS, STANDS_OUT = 2 / 3, 0.8

@@ -11,7 +11,7 @@ from conftest import SAMPLE_RATE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from encoders.audio import read_audio
+from encoders.audio import read_audio, read_frames
 from plugin_bridge.panel.loudness import SILENT_LUFS, integrated_lufs
 from plugin_bridge.panel.preview import cut_loop, matched, place, target_lufs, wav
 from plugin_bridge.panel.rhythm import (
@@ -106,6 +106,17 @@ def test_the_loop_closes_without_a_step():
     largest = np.abs(np.diff(samples, axis=0)).max(axis=0)
     assert (np.abs(loop[0] - loop[-1]) < 2 * largest).all()
     assert np.array_equal(loop[: SAMPLE_RATE - 200], samples[SAMPLE_RATE : 2 * SAMPLE_RATE - 200])
+
+
+@pytest.mark.parametrize(("n_channels", "kept"), [(1, 1), (2, 2), (6, 1)])
+@pytest.mark.parametrize("sample_rate", [SAMPLE_RATE, 48_000])
+def test_ears_hear_the_channels_whose_mean_the_encoders_hear(tmp_path, n_channels, kept, sample_rate):
+    path = tmp_path / "a.wav"
+    frames = np.random.default_rng(n_channels).uniform(-0.5, 0.5, (sample_rate, n_channels))
+    soundfile.write(path, frames, sample_rate, subtype="FLOAT")
+    heard = read_frames(path)
+    assert heard.shape[1] == kept
+    assert np.abs(heard.mean(axis=1) - read_audio(path)).max() < 1e-6
 
 
 def test_a_sound_goes_out_as_it_is():

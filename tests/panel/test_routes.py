@@ -204,6 +204,23 @@ def test_choices_are_kept_taken_back_and_told_to_every_page(own, sounds, tmp_pat
     assert own.post("/api/marks/remove", mark=999).status == 404
 
 
+def test_what_was_learned_is_told_and_forgotten(own, song):
+    """Of every press its softest hits are liked: something that they have in common."""
+    assert own.get("/api/learned").json == {"n_marks": 0, "trust": 0.0, "n_choices": 0, "least": 20}
+    own.panel.press(Press("all", (Stem(samples=song[0]),), wanted(load_preset(own.state, "default"))))
+    hits = own.get("/api/presses").json[0]["hits"]
+    for hit in hits:
+        own.post("/api/marks/add", id=hit["id"], what="like" if hit["rank"] <= 2 else "dislike")
+    learned = own.get("/api/learned").json
+    assert (learned["n_choices"], learned["n_marks"]) == (30, 30) and 0 < learned["trust"] <= 1
+    own.panel.press(Press("all", (Stem(samples=song[0]),), wanted(load_preset(own.state, "default"))))
+    assert own.get("/api/presses").json[0]["learned"] == 30
+    assert own.post("/api/learned/forget").json["n_choices"] == 0
+    assert len(own.get("/api/marks").json) == 30, "the marks stay listed"
+    own.panel.press(Press("all", (Stem(samples=song[0]),), wanted(load_preset(own.state, "default"))))
+    assert own.get("/api/presses").json[0]["learned"] == 0
+
+
 def test_picks_are_copies_that_a_browser_can_hold(own, sounds, song):
     own.press(song[0])
     hit = own.get("/api/presses").json[0]["hits"][0]

@@ -26,11 +26,12 @@ function status(text, state) {
 
 async function showLibrary() {
   const { one_shots: n, pending } = await library.refresh();
+  suggest.knows(n);
   status([count(n), h("span", { class: "more" }, `${n === 1 ? " one-shot" : " one-shots"}${pending ? `, ${count(pending)} to read` : ""}`)], "live");
 }
 
 function setUp() {
-  suggest.setUp($("#page-suggest"), { similar: (one) => (go("library"), choices.guarded(library.similar, one)) });
+  suggest.setUp($("#page-suggest"), { library: () => (go("library"), $("#folder-path").focus()), similar: (one) => (go("library"), choices.guarded(library.similar, one)) });
   library.setUp($("#page-library"), { press: suggest.currentPress });
   models.setUp($("#page-models"));
   const wanted = location.hash.slice(1);
@@ -99,7 +100,7 @@ function onDrop() {
     depth = 0;
     veil.hidden = true;
     go("suggest");
-    choices.guarded(suggest.pressFiles, [...event.dataTransfer.files]);
+    suggest.pressFiles([...event.dataTransfer.files]);
   });
 }
 

@@ -3,7 +3,7 @@
 import { get, post, session } from "./api.js";
 import * as choices from "./choices.js";
 import { guarded, marks } from "./choices.js";
-import { $, $$, baseName, button, count, h, plural, seconds, title, typeName, typeNames } from "./dom.js";
+import { $, $$, baseName, button, count, h, plural, seconds, title, toast, typeName, typeNames } from "./dom.js";
 import { LibraryMap } from "./map.js";
 import { player } from "./suggest.js";
 
@@ -28,16 +28,17 @@ export function setUp(root, actions) {
         h("ol", { class: "hits results", role: "listbox", "aria-label": "Results" }),
         h("div", { class: "about-one" })),
       h("div", { class: "map-place" })),
-    h("div", { class: "folders" }), h("div", { class: "picks" }), h("div", { class: "left-out" }));
+    h("div", { class: "folders" }, h("h2", {}, "Folders"), h("ul", { class: "rows" }), folderForm()), h("div", { class: "picks" }), h("div", { class: "learned" }), h("div", { class: "left-out" }));
   map = new LibraryMap($(".map-place", page), { chosen: (one) => showOne(one), press: actions.press });
   choices.onMarks(() => {
     if (state.chosen) drawOne();
-    if (state.history) showHistory();
+    if (state.history && marks.list.length) showHistory();
+    guarded(drawLearned);
   });
 }
 
 export async function load() {
-  await Promise.all([refresh(), map.load(), drawPicks(), drawLeftOut()]);
+  await Promise.all([refresh().then(() => state.history && search()), map.load(), drawPicks(), drawLearned(), drawLeftOut()]);
 }
 
 export async function refresh() {
@@ -50,10 +51,11 @@ export async function refresh() {
 export const focusSearch = () => $("#search", page).focus();
 
 function drawSummary() {
-  const { one_shots: n, by_type: by, pending, skipped } = state.status;
+  const { one_shots: n, by_type: by, pending, skipped, trouble } = state.status;
   $(".summary", page).replaceChildren(
     h("h2", {}, plural(n, "one-shot")),
-    h("p", { class: "quiet" }, [pending ? `${count(pending)} still to be read` : "all searchable", skipped ? `${count(skipped)} left out` : ""].filter(Boolean).join(" · ")),
+    h("p", { class: "quiet" }, [pending ? `${count(pending)} still to be read` : n ? "all searchable" : "", skipped ? `${count(skipped)} left out` : ""].filter(Boolean).join(" · ")),
+    ...trouble.map((text) => h("p", { class: "bad" }, text)),
     h("div", { class: "bar", role: "img", "aria-label": Object.entries(by).map(([type, m]) => `${m} ${typeNames(type)}`).join(", ") },
       Object.entries(by).filter(([, m]) => m).map(([type, m]) => {
         const part = h("span", { "data-type": type, title: `${count(m)} ${typeNames(type)}` });
@@ -62,22 +64,30 @@ function drawSummary() {
       })));
 }
 
-function drawFolders() {
+/** Made once: what is typed here must outlive every refresh. */
+function folderForm() {
   const path = h("input", { type: "text", id: "folder-path", placeholder: "/path/of/a/sample/folder", autocomplete: "off", spellcheck: "false" });
+  const add = async () => (await post("/api/library/folders/add", { path: path.value.trim() }), (path.value = ""));
+  return h("form", { class: "inline", onsubmit: (event) => (event.preventDefault(), guarded(add)) },
+    h("label", { for: "folder-path", class: "unseen" }, "Path of a folder"), path,
+    h("button", { class: "button", type: "submit" }, h("span", {}, "Add folder")),
+    button("again", "Look for changes", () => guarded(post, "/api/library/sync")));
+}
+
+function drawFolders() {
+  const { folders } = state.status;
   const choose = $("#search-folder", page);
-  const chosen = choose.value;
-  choose.replaceChildren(h("option", { value: "255" }, "all folders"), ...state.status.folders.map((folder, i) => h("option", { value: String(i), selected: chosen === String(i) }, baseName(folder.path))));
-  $(".folders", page).replaceChildren(
-    h("h2", {}, "Folders"),
-    h("ul", { class: "rows" }, state.status.folders.map((folder) => h("li", {},
-      h("span", { class: "grow path" }, folder.path),
-      h("span", { class: `state ${folder.state}` }, folder.state),
-      h("span", { class: "quiet" }, plural(folder.one_shots, "one-shot") + (folder.skipped ? `, ${count(folder.skipped)} left out` : "")),
-      button("remove", "Remove", () => guarded(post, "/api/library/folders/remove", { path: folder.path }), { "aria-label": `Remove ${folder.path}`, title: "Follow it no more; its files stay as they are" })))),
-    h("form", { class: "inline", onsubmit: (event) => (event.preventDefault(), guarded(async () => (await post("/api/library/folders/add", { path: path.value.trim() }), (path.value = "")))) },
-      h("label", { for: "folder-path", class: "unseen" }, "Path of a folder"), path,
-      h("button", { class: "button", type: "submit" }, h("span", {}, "Add folder")),
-      button("again", "Look for changes", () => guarded(post, "/api/library/sync"))));
+  if (choose.length !== folders.length + 1) choose.replaceChildren(h("option", { value: "255" }, "all folders"), ...folders.map((folder, i) => h("option", { value: String(i) }, baseName(folder.path))));
+  $(".folders .rows", page).replaceChildren(...folders.map((folder) => h("li", {},
+    h("span", { class: "grow path" }, folder.path),
+    h("span", { class: `state ${folder.state}` }, folder.state),
+    h("span", { class: "quiet" }, aboutFolder(folder)),
+    button("remove", "Remove", () => guarded(post, "/api/library/folders/remove", { path: folder.path }), { "aria-label": `Remove ${folder.path}`, title: "Follow it no more; its files stay as they are" }))));
+}
+
+function aboutFolder({ one_shots: n, skipped, state: now, emptied_at: emptied }) {
+  if (now === "online") return plural(n, "one-shot") + (skipped ? `, ${count(skipped)} left out` : "");
+  return emptied ? `empty now; what is known of its ${plural(n, "one-shot")} is kept for a day` : `its ${plural(n, "one-shot")} ${n === 1 ? "comes" : "come"} back with ${n === 1 ? "its" : "the"} drive`;
 }
 
 async function drawPicks() {
@@ -88,6 +98,21 @@ async function drawPicks() {
     h("p", { class: "inline" }, h("span", { class: "path grow" }, folder), button("copy", "Copy path", () => guarded(choices.copy, folder))),
     h("ul", { class: "rows" }, names.map((name) => h("li", {}, h("span", { class: "grow" }, name),
       button("remove", "Remove", () => guarded(async () => (await post("/api/picks/remove", { name }), drawPicks())), { "aria-label": `Remove ${name}` })))));
+}
+
+async function drawLearned() {
+  showLearned(await get("/api/learned"));
+}
+
+function showLearned({ n_marks: n, n_choices: choices, least, trust }) {
+  const focused = $(".learned", page).contains(document.activeElement);
+  const forget = async () => (showLearned(await post("/api/learned/forget")), toast("Forgotten: the order of hits is the model’s own again. Your marks stay listed."));
+  const now = n ? `The order of hits leans towards ${plural(n, "one-shot")} that you liked, used or passed over; what they have in common is trusted to ${Math.round(100 * trust)} %.`
+    : choices < least ? `Off so far: ${choices} of ${least} choices. Like, dislike or use hits of a press, and later presses lean a little towards what you choose.`
+      : `Off: your ${plural(choices, "choice")} ${choices === 1 ? "has" : "have"} nothing in common that is more than chance.`;
+  $(".learned", page).replaceChildren(h("h2", {}, "Learning from your choices"), h("p", { class: "quiet" }, now, " The preset plain never does."),
+    h("p", { class: "inline" }, button("undo", "Forget what was learned", () => guarded(forget), { disabled: !choices, "data-key": "forget" })));
+  if (focused) $(".learned button", page).focus();
 }
 
 async function drawLeftOut() {
@@ -113,9 +138,12 @@ async function search() {
   if (type) query.set("type", type);
   if (longest) query.set("longest_s", longest);
   if (folder) query.set("folder", folder.path);
-  if (!q && !type && !folder) return showHistory();
+  const idle = !q && !type && !folder && !longest;
+  if (idle && marks.list.length) return showHistory();
   const found = await get(`/api/library/search?${query}`);
-  if (q === $("#search", page).value.trim()) showResults(found, found.length === 200 ? "The first 200" : plural(found.length, "one-shot"));
+  if (q !== $("#search", page).value.trim()) return;
+  showResults(found, found.length === 200 ? "The first 200 by name" : plural(found.length, "one-shot"));
+  state.history = idle;
 }
 
 /** What was chosen lately, where nothing is searched for. */
@@ -123,7 +151,6 @@ function showHistory() {
   const lately = new Map();
   for (const mark of marks.list) if (!lately.has(mark.id)) lately.set(mark.id, mark);
   showResults([...lately.values()].slice(0, 100), "Lately chosen");
-  if (!lately.size) $(".results-heading", page).textContent = "Search, or click a point of the map to hear it.";
   state.history = true;
 }
 

@@ -19,8 +19,9 @@ export class LibraryMap {
     this.over = h("canvas", { "aria-hidden": "true" });
     this.tip = h("p", { class: "tip", hidden: true });
     this.legend = h("div", { class: "legend", role: "group", "aria-label": "Types shown" });
+    this.empty = h("p", { class: "map-empty", hidden: true }, "Nothing to map yet. Add a folder of drum samples below: its one-shots appear here.");
     this.root = root;
-    root.replaceChildren(this.legend, h("div", { class: "map" }, this.canvas, this.over, this.tip));
+    root.replaceChildren(this.legend, h("div", { class: "map" }, this.canvas, this.over, this.tip, this.empty));
     this.canvas.addEventListener("pointermove", (event) => this.moved(event));
     this.canvas.addEventListener("pointerleave", () => this.point(null));
     this.canvas.addEventListener("pointerdown", (event) => (this.grip = { x: event.clientX, y: event.clientY, moved: false }, this.canvas.setPointerCapture(event.pointerId)));
@@ -45,6 +46,7 @@ export class LibraryMap {
     const folders = new Uint8Array(data, 8 + 13 * n, n);
     this.points = { revision, n, places, durations, types, folders, order: shuffled(n) };
     this.lit = [];
+    this.empty.hidden = n > 0;
     this.drawLegend();
     this.soon();
   }

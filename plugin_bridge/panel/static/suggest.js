@@ -3,21 +3,22 @@
 import { get, post, session, upload } from "./api.js";
 import * as choices from "./choices.js";
 import { guarded, marks } from "./choices.js";
-import { $, $$, announce, button, clock, explained, h, icon, plural, set, title, toast, typeName, typeNames, wave } from "./dom.js";
+import { $, $$, announce, explained, h, icon, plural, set, title, toast, typeName, typeNames } from "./dom.js";
 import * as hits from "./hits.js";
 import { Player } from "./player.js";
-import { confidenceOf, favoursOf, kitWords } from "./words.js";
+import * as pressing from "./pressing.js";
+import { favoursOf, kitWords } from "./words.js";
 
 const state = {
   presses: [], press: null, details: new Map(), why: null, kit: null, loop: null, type: null, chosen: new Map(),
-  mode: "mix", original: false, patterns: {}, bpm: null, shift: 0, locked: new Map(), view: "six", preset: "default", presets: [], run: null,
+  mode: "mix", original: false, patterns: {}, bpm: null, shift: 0, locked: new Map(), view: "six", n: null, preset: "default", presets: [], run: null,
 };
 const player = new Player(() => drawTransport());
-let page, openSimilar;
+let page, openSimilar, openLibrary;
 
 export function setUp(root, actions) {
   page = root;
-  openSimilar = actions.similar;
+  [openSimilar, openLibrary] = [actions.similar, actions.library];
   choices.onMarks(drawDetails);
   draw();
   requestAnimationFrame(tick);
@@ -214,60 +215,30 @@ function leaveKit() {
   focusChosen();
 }
 
-export async function pressFiles(files) {
+export const pressFiles = (files) => guarded(async () => {
   const form = new FormData();
   for (const file of files) form.append("stem", file);
   form.append("preset", state.preset);
   toast(`Pressing with ${plural(files.length, "file")}…`);
   await upload("/api/presses", form);
-}
+});
 
 /* Drawing. */
 
 function draw() {
   page.dataset.view = state.view;
-  if (!state.press) return page.replaceChildren(drawEmpty());
-  page.replaceChildren(drawPress(), h("div", { class: "transport", role: "toolbar", "aria-label": "Hear it" }), h("div", { class: "kit", hidden: true }), drawTypes(), drawColumns(), h("div", { class: "dock", role: "region", "aria-label": "Chosen hit" }));
+  if (!state.press) return page.replaceChildren(pressing.empty(state.n, { openLibrary, pressFiles }));
+  page.replaceChildren(pressing.head(state, { commands, pressFiles, show }), h("div", { class: "transport", role: "toolbar", "aria-label": "Hear it" }), h("div", { class: "kit", hidden: true }), drawTypes(), drawColumns(), h("div", { class: "dock", role: "region", "aria-label": "Chosen hit" }));
   drawDetails();
   drawChosen();
   drawLoop();
 }
 
-function fileButton() {
-  const input = h("input", { type: "file", multiple: true, accept: "audio/*,.aif,.aiff,.flac", class: "unseen", tabindex: "-1", "aria-hidden": "true" });
-  input.addEventListener("change", () => input.files.length && guarded(pressFiles, [...input.files]));
-  return h("span", {}, button("upload", "Choose files", () => input.click(), { class: "button compact", title: "A bounce, or its stems; or drop them on this page" }), input);
-}
-
-function drawEmpty() {
-  return h("div", { class: "empty" },
-    h("h2", {}, "Waiting for a press"),
-    h("p", {}, "Press “suggest drums” in your DAW, and its hits appear here at once. Or drop a bounce, or its stems, anywhere on this page."),
-    fileButton());
-}
-
-function drawPress() {
-  const press = state.press;
-  const select = h("select", { id: "press", "aria-label": "Press", onchange: () => show(state.presses.find((each) => String(each.press) === select.value)) },
-    state.presses.map((each) => h("option", { value: each.press, selected: each.press === press.press }, nameOf(each))));
-  const sure = confidenceOf(press);
-  const preset = h("select", { id: "preset", "aria-label": "Preset for the next press", onchange: () => (state.preset = preset.value) },
-    state.presets.map(({ name, text }) => h("option", { value: name, selected: name === state.preset, title: text }, name)));
-  return h("div", { class: "press" },
-    h("div", { class: "press-head" },
-      h("div", { class: "press-name" }, select,
-        sure && explained([h("span", { class: "dot" }), sure.text], sure.because, { class: "badge sure", "data-level": sure.level, "aria-label": `Confidence: ${sure.text}` }),
-        h("p", { class: "quiet" }, `${plural(press.query.stems, "stem")} · ${clock(press.seconds)}`, h("span", { class: "more" }, ` · ${press.timings_ms.total.toFixed(0)} ms against ${plural(press.library.one_shots, "one-shot")} · ${press.model}`))),
-      h("div", { class: "press-actions" }, preset,
-        button("again", state.locked.size ? "Press again for the others" : "Press again", commands.again, { "data-key": "again", title: "Press again (A)" }),
-        button("kit", "Whole kit", commands.kit, { class: "button compact", "data-key": "kit", title: "The hits that fit the mix and one another (G)" }),
-        fileButton())),
-    h("div", { class: "bounce", role: "img", "aria-label": `Waveform of the bounce, ${clock(press.seconds)} long` }, wave(press.peaks), h("div", { class: "loop", hidden: true }), h("div", { class: "head", hidden: true })));
-}
-
-function nameOf(press) {
-  const time = new Date(press.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  return `${press.title} · ${time}`;
+/** How many one-shots there are to suggest: with none, that is what to mend first. */
+export function knows(n) {
+  const was = state.n;
+  state.n = n;
+  if (!state.press && (was === 0) !== (n === 0)) draw();
 }
 
 function drawTransport() {
@@ -327,8 +298,8 @@ function drawColumns() {
 function drawDetails() {
   for (const element of $$(".hit", page)) hits.fill(element, hitAt(element), state);
   for (const column of $$(".column", page)) {
-    const favours = favoursOf(state.why?.types[column.dataset.type]);
-    $(".favours", column).replaceChildren(...(favours ? ["Fits better: ", h("strong", {}, favours)] : []));
+    const [label, favours] = favoursOf(state.why?.types[column.dataset.type]);
+    $(".favours", column).replaceChildren(label, h("strong", {}, favours));
   }
   drawDock();
 }

@@ -28,14 +28,16 @@ export function confidenceOf(press) {
 /** What sets a hit apart in one or two adjectives: "dark, short". */
 export const traitsShort = (traits) => traits.slice(0, 2).map(({ measure, high }) => session.measures[measure][high ? "high" : "low"]).join(", ");
 
+const FEWEST = 12; /* the daemon's: below, nothing is compared */
 const comparative = ({ measure, high }) => session.measures[measure][high ? "higher" : "lower"];
 const beyond = (trait) => `${comparative(trait)} than ${percent(trait.beyond)}`;
 
-/** What the mix favours of a type: "darker, shorter"; null until it is known. */
+/** What the mix favours of a type, as a label and "darker, shorter"; empty until it is known. */
 export function favoursOf(about) {
-  if (!about) return null;
-  if (about.n < 12) return "too few to compare";
-  return about.favours.length ? about.favours.slice(0, 3).map((one) => comparative({ measure: one.measure, high: one.r > 0 })).join(", ") : "no clear trait";
+  if (!about) return ["", ""];
+  if (about.n < FEWEST) return ["Too few to compare", ""];
+  const favours = about.favours.slice(0, 3).map((one) => comparative({ measure: one.measure, high: one.r > 0 }));
+  return ["Fits better: ", favours.join(", ") || "no clear trait"];
 }
 
 /** Why a hit fits, as one sentence, and what was measured against what; null until it is known. */
@@ -49,7 +51,7 @@ export function whyOf(hit, why) {
   const said = [];
   if (fitting.length) said.push(`${title(list(fitting.map(beyond)))} of ${yours}, and in this mix ${list(fitting.map(comparative))} ones score higher.`);
   if (others.length) said.push(`${fitting.length ? "Also " : ""}${list(others.map(beyond))} of ${fitting.length ? "them" : yours}${fitting.length ? "." : "; what of it fits this mix, no measure tells."}`);
-  if (!said.length) said.push(about.n < 12 ? `Too few ${yours.replace("your ", "")} to compare it with.` : `Nothing measured sets it apart from ${yours}.`);
+  if (!said.length) said.push(about.n < FEWEST ? `Too few ${yours.replace("your ", "")} to compare it with.` : `Nothing measured sets it apart from ${yours}.`);
   const correlations = about.favours.map(({ measure, r }) => `${session.measures[measure].name} ${r > 0 ? "+" : "−"}${Math.abs(r).toFixed(2)}`);
   const against = about.n === about.of ? `all ${plural(about.n, "one-shot")} of this type` : `${count(about.n)} of your ${count(about.of)} ${typeNames(hit.type)}, drawn by chance`;
   const because = `Measured: ${list(session.measures.map((each) => each.name))}; against ${against}. `

@@ -163,7 +163,11 @@ class _Worker:
         killed, and its pipes do not close.
         """
         talk = _Talk(self._start(), path, is_known)
-        found = talk.result(self._limit_s)
+        try:
+            found = talk.result(self._limit_s)
+        except BaseException:
+            self.close()  # it waits for the rest of the talk
+            raise
         if found is not None:
             return found
         is_late = not talk.is_over
@@ -178,10 +182,9 @@ class _Worker:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
+            # One that hangs in the kernel goes when it can; till then a thread of ours reads its pipe.
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(
-                    1.0
-                )  # one that hangs in the kernel goes when it can; a thread of ours reads its pipe
+                process.wait(1.0)
                 for pipe in (process.stdin, process.stdout):
                     with contextlib.suppress(BrokenPipeError):
                         pipe.close()  # type: ignore[union-attr]

@@ -7,6 +7,7 @@ import os
 import random
 
 import numpy as np
+import pytest
 import soundfile
 
 from encoders.audio import SAMPLE_RATE
@@ -99,3 +100,18 @@ def test_a_file_that_is_gone_says_so(tmp_path):
     path = os.fsencode(tmp_path / "none.wav")
     one = examined(Decoders(1), [path])[path]
     assert one.code == "unreadable-audio" and "No such file" in one.text
+
+
+def test_a_question_that_fails_leaves_the_worker_fit_for_the_next_file(tmp_path):
+    write_hit(tmp_path / "a.wav", 1)
+    paths = [os.fsencode(tmp_path / "a.wav")]
+
+    def is_known(content: bytes) -> bool:
+        raise ZeroDivisionError
+
+    decoders = Decoders(1)
+    with pytest.raises(ZeroDivisionError):
+        list(decoders.examine(paths, is_known))
+    (one,) = decoders.examine(paths, lambda content: False)
+    decoders.close()
+    assert one.samples is not None

@@ -24,7 +24,7 @@ MAX_BYTES = 1 << 32
 """Largest file that is believed: four million keys."""
 
 MELTS = 2
-"""A file melts into a new one that holds at least its share of one in so many keys."""
+"""A file melts into a new one unless it is more than so many times as large."""
 
 _HEAD_BYTES = 512
 
@@ -78,6 +78,8 @@ def write_keys(folder: bytes, model: Model, new: Records, contents: NDArray[np.v
     if home.is_symlink():
         raise OSError("it is a link")
     home.mkdir(exist_ok=True)
+    for path in home.glob(".*.new"):  # half a file, from a drive that was pulled
+        path.unlink(missing_ok=True)
     melted = []
     for path in sorted(_files(folder, model), key=os.path.getsize):
         if path.stat().st_size > _HEAD_BYTES + MELTS * new.nbytes:

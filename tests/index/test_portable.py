@@ -49,8 +49,9 @@ def test_what_is_written_in_any_pieces_is_read_again_once_each(batches, tmp_path
 def test_what_left_the_folder_goes_when_its_file_melts(tmp_path):
     folder = os.fsencode(tmp_path)
     write_keys(folder, MODEL, records(1, 2), records(1, 2)["content"])
+    (tmp_path / FOLDER / ".half a file.new").touch()
     write_keys(folder, MODEL, records(3, 4), records(2, 3, 4)["content"])
-    assert names_of(read_keys(folder, MODEL)) == [2, 3, 4]
+    assert names_of(read_keys(folder, MODEL)) == [2, 3, 4] and len(os.listdir(tmp_path / FOLDER)) == 1
 
 
 def test_keys_of_another_model_stay_apart(tmp_path):

@@ -349,3 +349,21 @@ def test_another_model_takes_over_while_the_daemon_answers(folder, tmp_path):
         samplefit("model", "use", folder / "model", state=state)
         wait_until(lambda: daemon.ask("/samplefit/status")[0].arguments[2] == "test")
         same(before, hits_of(daemon.ask("/samplefit/suggest/file", bounce, "preset", "plain")))
+
+
+def test_an_index_that_travels_and_a_cleaning_to_undo(folder, tmp_path):
+    samples = tmp_path / "samples"
+    write_library(samples)
+    serve = ("--model", folder / "model")
+    with serving(tmp_path / "state", *serve) as daemon:
+        assert samplefit("add", samples, "--portable", state=daemon.state).returncode == 0
+        (row,) = json.loads(samplefit("folders", "--json", state=daemon.state).stdout)
+        assert row == {
+            "path": str(samples), "state": "online", "one_shots": 30, "skipped": 0, "portable": True, "emptied_at": None,
+        }  # fmt: skip
+        found = samplefit("restore", samples, state=daemon.state)
+        assert found.returncode == 2 and "no folder that was cleaned" in found.stderr
+    assert (samples / ".samplefit").is_dir()
+    with serving(tmp_path / "another", *serve) as daemon:
+        daemon.ask("/samplefit/folder/add", str(samples), "portable", 1)
+        assert daemon.ask("/samplefit/status")[-1].arguments[4] == 30

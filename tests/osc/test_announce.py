@@ -15,6 +15,7 @@ from daemon import ENVIRONMENT, PATIENCE_S, serving
 from packages import make_package
 
 from plugin_bridge import announce
+from plugin_bridge.cli import parser
 
 zeroconf = pytest.importorskip("zeroconf", reason="no zeroconf here (the extra announce)")
 
@@ -47,12 +48,9 @@ def two(seen: Seen, change: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("how", ["option", "environment"])
-def test_a_browser_finds_the_daemon_while_it_runs(tmp_path: Path, how: str) -> None:
-    make_package(tmp_path / "model")
-    options = ["--web", "off", "--model", tmp_path / "model"] + (["--announce"] if how == "option" else [])
-    environment = {"SAMPLEFIT_ANNOUNCE": "1"} if how == "environment" else {}
-    with browsing() as (network, seen), serving(tmp_path / "state", *options, **environment) as daemon:
+def test_a_browser_finds_the_daemon_while_it_runs(tmp_path: Path) -> None:
+    options = ("--web", "off", "--model", make_package(tmp_path / "model"), "--announce")
+    with browsing() as (network, seen), serving(tmp_path / "state", *options) as daemon:
         names = two(seen, "Added")
         for service_type, name in names.items():
             service = network.get_service_info(service_type, name)
@@ -60,6 +58,16 @@ def test_a_browser_finds_the_daemon_while_it_runs(tmp_path: Path, how: str) -> N
         daemon.process.terminate()
         assert two(seen, "Removed") == names
         assert daemon.process.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.parametrize(("value", "is_on"), [("1", True), ("", False), ("0", False), (None, False)])
+def test_the_environment_can_ask_for_it(
+    value: str | None, is_on: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SAMPLEFIT_ANNOUNCE", raising=False)
+    if value is not None:
+        monkeypatch.setenv("SAMPLEFIT_ANNOUNCE", value)
+    assert parser().parse_args(["serve"]).announce is is_on
 
 
 def test_two_daemons_have_two_names() -> None:

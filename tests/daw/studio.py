@@ -94,7 +94,7 @@ def press(studio: Studio, what: str) -> None:
     """Presses one of our actions and waits until its hit is on the track: while Ardour imports it runs other actions."""
     before = _shown(studio)
     push(studio, what)
-    wait_until(lambda: _shown(studio) != before)
+    wait_until(lambda: _shown(studio) != before, PATIENCE_S)
 
 
 def _shown(studio: Studio) -> str:

@@ -33,7 +33,7 @@ from plugin_bridge.daw.install import install, uninstall
 
 pytestmark = [
     pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())}"),
-    pytest.mark.timeout(600),  # each opens Ardour, up to three times
+    pytest.mark.timeout(1200),  # each opens Ardour, up to three times; a busy machine takes minutes for that
 ]
 
 TEMPO_BPM = 97.0
@@ -82,6 +82,7 @@ def stopped(daemon: Daemon) -> Iterator[None]:
     """The processes that decode for the daemon stand still."""
     listed = subprocess.run(["pgrep", "-P", str(daemon.process.pid)], capture_output=True, text=True)
     workers = [int(word) for word in listed.stdout.split()]
+    assert workers, "they start with the first folder and stay"
     for worker in workers:
         os.kill(worker, signal.SIGSTOP)
     try:

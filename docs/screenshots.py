@@ -62,6 +62,7 @@ def main() -> None:
         for scheme in ("light", "dark"):
             for name, (width, height) in (("wide", WIDE), ("narrow", NARROW)):
                 page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+                page.set_default_timeout(120_000)  # the first press measures hundreds of one-shots
                 page.goto(address(web["web_host"], web["web_port"], make_token(read_key(daemon.state))))
                 shoot(page, f"{name}-{scheme}")
                 page.close()

@@ -44,9 +44,10 @@ def main() -> None:
         if len(windows):
             queries.append(encoder.query(windows))
     keys, types, origins = [], [], []
-    for origin in rng.permutation(len(corpus.one_shots)):
+    n_takes = -(-given.n // len(corpus.one_shots))
+    for origin in rng.permutation(len(corpus.one_shots))[: -(-given.n // n_takes)]:
         one_shot = corpus.one_shots[origin]
-        for number in range(-(-given.n // len(corpus.one_shots))):
+        for number in range(n_takes):
             sound = one_shot.read()[: one_shot.n_samples]
             keys.append(encoder.keys(pad(take(sound, rng) if number else sound)[None])[0])
             types.append(one_shot.type)

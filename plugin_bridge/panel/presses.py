@@ -120,7 +120,6 @@ class Heard:
             "library": self.document["library"],
             "query": self.document["query"],
             "timings_ms": self.document["timings_ms"],
-            "confidence": self.document.get("confidence"),
             "learned": self.document["learned"],
             "hits": [
                 {

@@ -1,7 +1,6 @@
-/* A press: what was pressed and how sure its answer is, and the ways to press from here. */
+/* A press: what was pressed, and the ways to press from here. */
 
 import { button, clock, count, explained, h, plural, wave } from "./dom.js";
-import { confidenceOf } from "./words.js";
 
 /** What stands there before the first press. */
 export function empty(n, { openLibrary, pressFiles }) {
@@ -26,17 +25,12 @@ export function head(state, { commands, pressFiles, show }) {
     presets.map(({ name, text }) => h("option", { value: name, selected: name === preset, title: text }, name)));
   return h("div", { class: "press" },
     h("div", { class: "press-head" },
-      h("div", { class: "press-name" }, select, sure(press), leaning(press), h("p", { class: "quiet" }, ...about(press))),
+      h("div", { class: "press-name" }, select, leaning(press), h("p", { class: "quiet" }, ...about(press))),
       h("div", { class: "press-actions" }, next,
         button("again", locked.size ? "Press again for the others" : "Press again", commands.again, { "data-key": "again", title: "Press again (A)" }),
         button("kit", "Whole kit", commands.kit, { class: "button compact", "data-key": "kit", title: "The hits that fit the mix and one another (G)" }),
         fileButton(pressFiles))),
     h("div", { class: "bounce", role: "img", "aria-label": `Waveform of the bounce, ${clock(press.seconds)} long` }, wave(press.peaks), h("div", { class: "loop", hidden: true }), h("div", { class: "head", hidden: true })));
-}
-
-function sure(press) {
-  const found = confidenceOf(press);
-  return found && explained([h("span", { class: "dot" }), found.text], found.because, { class: "badge sure", "data-level": found.level, "aria-label": `Confidence: ${found.text}` });
 }
 
 function leaning({ learned }) {

@@ -9,22 +9,6 @@ const percent = (share) => `${Math.round(100 * share)} %`;
 export const fitWords = (hit) => (hit.fit === null ? "" : `better than ${percent(hit.fit)} of your ${typeNames(hit.type)}`);
 export const fitShort = (hit) => (hit.fit === null ? "" : percent(hit.fit));
 
-/* Where one word ends and the next begins is invented. */
-const CONFIDENCE = [
-  [0.75, "Sure", "sure"],
-  [0.4, "Fairly sure", "fair"],
-  [0, "A guess: the parts disagree", "guess"],
-];
-
-/** How far the excerpts of a bounce agree; null for a model without calibration. */
-export function confidenceOf(press) {
-  if (press.confidence === null) return null;
-  const [, text, level] = CONFIDENCE.find(([least]) => press.confidence >= least);
-  const n = press.query.windows;
-  const because = n === 1 ? "The bounce is too short for more than one excerpt." : `The bounce is heard in ${n} excerpts of 4 s; this is how far they ask for the same hits.`;
-  return { text, level, because: `${because} Agreement ${percent(press.confidence)}. A longer or fuller bounce helps where it is low.` };
-}
-
 /** What sets a hit apart in one or two adjectives: "dark, short". */
 export const traitsShort = (traits) => traits.slice(0, 2).map(({ measure, high }) => session.measures[measure][high ? "high" : "low"]).join(", ");
 

@@ -63,7 +63,7 @@ _RULES = f"""\
   further until there is room. So a client that floods the daemon keeps only itself waiting; but UDP's receive buffer
   is everyone's, and the system drops what does not fit: ask again, or over TCP.
 - After a million hostile datagrams, ten thousand hostile TCP streams and a flood at full speed the daemon had its 16
-  threads, 28 MB more than before and an empty log ([benchmarks/attack.py](../benchmarks/attack.py)).
+  threads, 39 MB more than before and an empty log ([benchmarks/attack.py](../benchmarks/attack.py)).
 - What is no OSC, or addressed to nobody here, is counted in `samplefit status` and not answered.
 - Beyond this machine the daemon listens only when it was given a token, which each request then carries as its
   option `token`. One without is `refused`, and in silence where the refusal would be longer than the request.

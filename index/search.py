@@ -23,6 +23,10 @@ ANOTHER_TAKE = 0.9
 sound. Invented."""
 
 
+FITTING = 5
+"""One in so many of the one-shots asked for is near enough for diversity to choose among them. Invented."""
+
+
 @dataclass(frozen=True)
 class Want:
     """What a press asks for.
@@ -154,7 +158,12 @@ def _best(
     if taste is not None and pool:
         scores = np.array([candidate.score for candidate in pool])
         pool = [pool[place] for place in taste.order(scores, np.stack([each.vector for each in pool]))]
-    return pool[: want.k] if want.diversity == 0 else _diverse(pool, want.k, want.diversity)
+    if want.diversity == 0:
+        return pool[: want.k]
+    n_wanted = sum(
+        _count(table, block, want) for table in snapshot.tables for block in _blocks(table, types, want)
+    )
+    return _diverse(pool, want.k, want.diversity, max(want.k, min(n_pool, n_wanted // FITTING)))
 
 
 def _candidates(
@@ -211,6 +220,11 @@ def _near(
     return near + block.start, scores
 
 
+def _count(table: Table, block: range, want: Want) -> int:
+    limits = list(_limits(table, block, want))
+    return int(np.logical_and.reduce(limits).sum()) if limits else len(block)
+
+
 def _limits(table: Table, block: range, want: Want) -> Iterator[NDArray[np.bool_]]:
     duration_s = table.rows.durations_s[block.start : block.stop]
     if want.shortest_s is not None:
@@ -221,27 +235,28 @@ def _limits(table: Table, block: range, want: Want) -> Iterator[NDArray[np.bool_
         yield table.rows.below(want.folders, block)
 
 
-def _diverse(pool: list[_Candidate], k: int, diversity: float) -> list[_Candidate]:
+def _diverse(pool: list[_Candidate], k: int, diversity: float, n_near: int) -> list[_Candidate]:
     """Chooses one after another: near to the query, far from what was chosen (maximal marginal relevance).
 
-    Neither side keeps its cosines, whose scale differs from model to model: nearness is the place in the pool, 1
-    down to 0, and likeness begins at the pool's mean. So ten takes of one kick count as alike, ten kicks do not;
-    and another take comes after everything else, however small the diversity.
+    Neither side keeps its cosines, whose scale differs from model to model: nearness is the place in the pool, 1 for
+    the first and 0 after `n_near` places, and likeness begins at the pool's mean. So ten takes of one kick count as
+    alike, ten kicks do not; and another take comes after everything else, however small the diversity.
 
     Args:
         pool: by falling score.
+        n_near: places; a fifth of a small library, so that being different never brings up what does not fit.
 
     Source: Carbonell and Goldstein 1998, equation 1, with those two changes.
     """
     if not pool:
         return []
     keys = np.stack([candidate.vector for candidate in pool])  # (P, D)
-    nearness = np.linspace(1, 0, len(pool))
+    nearness = 1 - np.arange(len(pool)) / n_near
     usual = min(float((keys @ keys.mean(axis=0)).mean()), 1 - 1e-6)  # mean cosine of all pairs
     likeness = np.zeros(len(pool))  # to the nearest of those chosen, 0..1
     chosen: list[int] = []
     while len(chosen) < min(k, len(pool)):
-        value = (1 - diversity) * nearness - diversity * likeness - (likeness > ANOTHER_TAKE)
+        value = (1 - diversity) * nearness - diversity * likeness - len(pool) * (likeness > ANOTHER_TAKE)
         value[chosen] = -np.inf
         best = int(value.argmax())
         chosen.append(best)

@@ -161,6 +161,29 @@ def test_diversity_gives_way_to_other_sounds():
     assert diverse == search(snapshot, query, Want(k=10, diversity=0.3))
 
 
+def test_diversity_brings_up_nothing_that_does_not_fit():
+    rng = np.random.default_rng(6)
+    axes = unit(rng, 5)  # few directions: many are somewhat alike, as rides are
+    query, *keys = ((weights @ axes).astype(np.float32) for weights in rng.normal(size=(61, 5)))
+    query /= np.linalg.norm(query)
+    rows = [
+        Row(
+            f"/{number:03}.wav".encode(),
+            "ride",
+            bytes([number] * 16),
+            1.0,
+            False,
+            (key / np.linalg.norm(key)).tobytes(),
+        )
+        for number, key in enumerate(keys)
+    ]
+    snapshot = snapshot_of(rows)
+    places = {hit.path: hit.rank for hit in search(snapshot, query, Want(("ride",), k=60))}
+    for diversity in (0.3, 0.7):
+        diverse = search(snapshot, query, Want(("ride",), k=10, diversity=diversity))
+        assert max(places[hit.path] for hit in diverse) <= 24
+
+
 @pytest.mark.parametrize(
     "want",
     [

@@ -12,6 +12,7 @@ import { favoursOf, kitWords } from "./words.js";
 const state = {
   presses: [], press: null, details: new Map(), why: null, kit: null, loop: null, type: null, chosen: new Map(),
   mode: "mix", original: false, patterns: {}, bpm: null, shift: 0, locked: new Map(), view: "six", n: null, preset: "default", presets: [], run: null,
+  arrived: null, /* while the presses are asked for: the answer may be older than what comes meanwhile */
 };
 const player = new Player(() => drawTransport());
 let page, openSimilar, openLibrary;
@@ -26,8 +27,11 @@ export function setUp(root, actions) {
 
 /** What was pressed so far; what is shown already stays, music and all. */
 export async function load() {
-  const [presses, presets] = await Promise.all([get("/api/presses"), get("/api/presets")]);
-  const same = state.run === session.run && presses[0]?.press === state.presses[0]?.press;
+  const arrived = (state.arrived = []);
+  const [told, presets] = await Promise.all([get("/api/presses"), get("/api/presets")]);
+  const presses = [...arrived.filter(({ press }) => told.every((each) => each.press !== press)), ...told];
+  state.arrived = null;
+  const same = (arrived.length || state.run === session.run) && presses[0]?.press === state.presses[0]?.press;
   Object.assign(state, { presses, presets, run: session.run });
   if (!same) show(presses[0] ?? null);
   else if (!state.press) draw();
@@ -35,6 +39,7 @@ export async function load() {
 
 /** A press that just came in. */
 export function add(press) {
+  state.arrived?.unshift(press);
   state.presses = [press, ...state.presses.filter((each) => each.press !== press.press)].slice(0, 24);
   show(press);
   announce(`New press: ${plural(press.hits.length, "hit")}`);

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -141,8 +142,9 @@ def complaint(studio: Studio) -> Iterator[list[str]]:
     yield titles
     until = time.monotonic() + PATIENCE_S
     while not titles and time.monotonic() < until:
-        windows = [line.split(maxsplit=3) for line in studio.ardour.x("wmctrl", "-l").splitlines()]
-        titles += [window[3] for window in windows if window[3].startswith("Suggest Drums: ")]
+        with suppress(subprocess.CalledProcessError):  # a window that goes while wmctrl asks for its name
+            windows = [line.split(maxsplit=3) for line in studio.ardour.x("wmctrl", "-l").splitlines()]
+            titles += [window[3] for window in windows if window[3].startswith("Suggest Drums: ")]
     if titles:
         studio.ardour.x("wmctrl", "-c", titles[0])
 

@@ -20,6 +20,9 @@ from plugin_bridge.cli_common import absolute, add_json, print_json, print_table
 from plugin_bridge.press import Engine, Press, Stem, answer, document
 from plugin_bridge.settings import find_model, load_preset, model_in_use, state_folder, wanted
 
+PROBE_S = 0.1
+"""What is read of each stem before a library is scanned: a file that is no audio is told at once."""
+
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
     """Adds the command to the parser."""
@@ -95,6 +98,8 @@ def _answer_here(state: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     want = wanted(preset, arguments.k, tuple(arguments.type), folder)
     package = open_package(find_model(state, arguments.model) if arguments.model else model_in_use(state))
     stems = tuple(Stem(absolute(path)) for path in arguments.audio)
+    for stem in stems:
+        stem.read(until_s=PROBE_S)
     encoder = open_encoder(package)
     aside = state / "aside" / package.card.digest[:16] if arguments.model else state
     aside.mkdir(parents=True, exist_ok=True)

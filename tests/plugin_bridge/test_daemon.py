@@ -262,6 +262,14 @@ def test_an_empty_library_says_what_to_do(folder, tmp_path):
     assert caught.value.code == "no-samples"
 
 
+def test_a_bounce_that_is_no_audio_is_told_before_a_library_is_scanned_for_it(folder, tmp_path):
+    bounce = tmp_path / "bounce.wav"
+    bounce.write_text("no audio")
+    done = samplefit("suggest", bounce, "--folder", folder / "samples", state=tmp_path / "state")
+    assert done.returncode == 2 and str(bounce) in done.stderr
+    assert json.loads(samplefit("folders", "--json", state=tmp_path / "state").stdout) == []
+
+
 def test_two_daemons_on_one_state_folder(daemon, folder):
     done = samplefit("serve", "--osc", "127.0.0.1:0", state=daemon.state)
     assert done.returncode == 2 and str(daemon.process.pid) in done.stderr and done.stderr.count("\n") == 1

@@ -284,6 +284,32 @@ def test_the_library_is_searched_mapped_and_chosen_from(page, daemon):
     page.wait_for_selector(".tip:not([hidden])")
 
 
+def test_the_map_is_walked_and_chosen_from_by_keys(page, daemon):
+    open_panel(page, daemon)
+    page.keyboard.press("2")
+    page.wait_for_selector(".legend .type")
+    page.locator(".map canvas").first.focus()
+    seen = []
+    for key in ["ArrowRight"] * 40:  # more than there are one-shots: it ends at the right edge
+        page.keyboard.press(key)
+        page.wait_for_selector(".tip:not([hidden])")
+        seen.append(page.locator(".tip").text_content())
+    places = page.evaluate(
+        """async () => {
+            const data = await (await fetch("/api/map")).arrayBuffer();
+            const [revision, n] = new Uint32Array(data, 0, 2);
+            const across = Array.from(new Float32Array(data, 8, 2 * n)).filter((_, i) => i % 2 === 0);
+            const one = (i) => fetch(`/api/map/${revision}/${i}`).then((answer) => answer.json());
+            return Promise.all(across.map(async (x, i) => [x, (await one(i)).name]));
+        }"""
+    )
+    across = {name: x for x, name in places}
+    walked = [across[text.split(" · ")[0]] for text in dict.fromkeys(seen)]
+    assert len(walked) > 3 and walked == sorted(walked)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f".about-one:has-text('{seen[-1].split(' · ')[0].removesuffix('.wav')}')")
+
+
 def test_a_page_left_open_over_a_restart_reconnects_and_likes_are_kept(page, sounds, tmp_path):
     state = tmp_path / "state"
     with socket.socket() as free:

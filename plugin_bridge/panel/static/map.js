@@ -15,7 +15,7 @@ export class LibraryMap {
     this.view = { x: 0, y: 0, zoom: 1 };
     this.points = null;
     this.filter = { folder: 255, longest: Infinity };
-    this.canvas = h("canvas", { tabindex: "0", role: "application", "aria-label": "Map of the library. Arrow keys move, plus and minus zoom. Use the search for a list instead." });
+    this.canvas = h("canvas", { tabindex: "0", role: "application", "aria-label": "Map of the library. Arrow keys go from one-shot to one-shot and play it, Enter chooses it, plus and minus zoom, Shift and an arrow move the map." });
     this.over = h("canvas", { "aria-hidden": "true" });
     this.tip = h("p", { class: "tip", hidden: true });
     this.legend = h("div", { class: "legend", role: "group", "aria-label": "Types shown" });
@@ -205,7 +205,7 @@ export class LibraryMap {
 
   async point(i) {
     if (i === this.near) return;
-    this.near = i;
+    [this.near, this.one] = [i, null];
     this.drawOver();
     this.tip.hidden = true;
     if (i === null) return;
@@ -224,7 +224,7 @@ export class LibraryMap {
   released() {
     const clicked = this.grip && !this.grip.moved;
     this.grip = null;
-    if (clicked && this.near !== null && this.one) this.chosen(this.one);
+    if (clicked && this.one) this.chosen(this.one);
   }
 
   zoom(factor, event = null) {
@@ -239,18 +239,52 @@ export class LibraryMap {
   }
 
   key(event) {
-    const step = 0.2 / this.view.zoom;
-    const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
-    if (moves[event.key]) {
-      this.view.x += moves[event.key][0];
-      this.view.y += moves[event.key][1];
-    } else if (event.key === "+" || event.key === "=") this.zoom(1.5);
+    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (way && event.shiftKey) {
+      this.view.x += (0.2 / this.view.zoom) * way[0];
+      this.view.y += (0.2 / this.view.zoom) * way[1];
+      this.soon();
+    } else if (way) this.step(...way);
+    else if (event.key === "Enter" && this.one) this.chosen(this.one);
+    else if (event.key === "+" || event.key === "=") this.zoom(1.5);
     else if (event.key === "-") this.zoom(1 / 1.5);
     else return;
     event.preventDefault();
     event.stopPropagation();
-    this.soon();
-    announce(`Zoom ${this.view.zoom.toFixed(1)}`);
+    if (!way && event.key !== "Enter") announce(`Zoom ${this.view.zoom.toFixed(1)}`);
+  }
+
+  /** Goes on to the next point in a direction; the map follows it. */
+  async step(dx, dy) {
+    const i = this.toward(dx, dy);
+    if (i === null) return;
+    const [x, y] = this.at(i);
+    if (x < 0 || y < 0 || x > this.scaleNow.width || y > this.scaleNow.height) {
+      [this.view.x, this.view.y] = this.points.places.subarray(2 * i, 2 * i + 2);
+      this.draw();
+    }
+    await this.point(i);
+    if (this.near === i) announce(this.tip.textContent);
+  }
+
+  /** The nearest point within 45 degrees of a direction from the one pointed at; from none, the nearest to the middle. */
+  toward(dx, dy) {
+    if (!this.points || !this.scaleNow) return null;
+    const { width, height } = this.scaleNow;
+    const here = this.near ?? null;
+    const [fromX, fromY] = here === null ? [width / 2, height / 2] : this.at(here);
+    let best = null;
+    let least = Infinity;
+    for (let i = 0; i < this.points.n; i += 1) {
+      if (i === here || !this.shows(i)) continue;
+      const [atX, atY] = this.at(i);
+      const [x, y] = [atX - fromX, atY - fromY];
+      const along = x * dx + y * dy;
+      if (here !== null && (along <= 0 || Math.abs(x * dy - y * dx) > along)) continue;
+      const away = x * x + y * y;
+      if (away < least) [best, least] = [i, away];
+    }
+    return best;
   }
 }
 

@@ -21,6 +21,8 @@ PROGRAMS = ("ardour", "ardour7-lua", "Xvfb", "openbox", "xdotool", "wmctrl")
 OSC_PORT = 3819
 PATIENCE_S = 120.0
 SAMPLE_RATE = 48_000
+PRESS_AGAIN_S = 3.0
+"""A press that comes while Ardour opens a session may be lost."""
 
 _CONFIG = """\
 <?xml version="1.0" encoding="UTF-8"?>
@@ -41,7 +43,9 @@ _RUNNER = """\
 ardour { ["type"] = "EditorAction", name = "Run", license = "", author = "", description = "" }
 function action_params () return {} end
 function factory (params) return function ()
-	local text = io.open (params["file"]):read ("a")
+	local taken = params["file"] .. ".taken"
+	if not os.rename (params["file"], taken) then return end
+	local text = io.open (taken):read ("a")
 	local ok, value = pcall (function () return assert (load (text)) () end)
 	ARDOUR.LuaOSC.Address (params["uri"]):send (
 		"/ran", "iis", tonumber (text:match ("%d+")), ok and 1 or 0, tostring (value))
@@ -147,16 +151,16 @@ class Ardour:
         """Runs Lua in Ardour and returns what it returns, as text. Waits for every action pressed before."""
         serial = next(self._serials)
         self._command.write_text(f"-- {serial}\n{lua}")
-        self.press(self.runner)
-        self._replies.settimeout(timeout_s)
-        ran = -1
-        while ran != serial:
-            try:
+        self._replies.settimeout(PRESS_AGAIN_S)
+        until = time.monotonic() + timeout_s
+        while time.monotonic() < until:
+            self.press(self.runner)  # the runner takes each command once, however often it is pressed
+            with suppress(TimeoutError):
                 ran, ok, text = decode(self._replies.recv(65_536)).arguments
-            except TimeoutError:
-                raise AssertionError(f"Ardour does not answer; windows: {self.x('wmctrl', '-l')}") from None
-        assert ok == 1, text
-        return text
+                if ran == serial:
+                    assert ok == 1, text
+                    return text
+        raise AssertionError(f"Ardour does not answer; windows: {self.x('wmctrl', '-l')}")
 
     def log(self) -> str:
         """What Ardour has said."""

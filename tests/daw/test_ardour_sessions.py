@@ -109,7 +109,7 @@ def test_what_the_page_sends_is_inserted_by_the_session_that_pressed(tmp_path: P
         sent = send(page, 8)
         press(ours, "1")
         assert hits(ours) == [(sent, SONG_START)]
-    send(page, 14)  # an answer that comes after its session was closed
+    late = send(page, 14)  # an answer that comes after its session was closed
     with studio(tmp_path, daemon.state, there) as others:
         with complaint(others) as titles:
             push(others, "1")
@@ -118,6 +118,10 @@ def test_what_the_page_sends_is_inserted_by_the_session_that_pressed(tmp_path: P
         with complaint(others) as titles:
             push(others, "suggest")
         assert titles == ["Suggest Drums: there are only MIDI tracks, and these are not heard"]
+    with studio(tmp_path, daemon.state, here) as ours:
+        assert hits(ours) == [(sent, SONG_START)]
+        press(ours, "1")
+        assert hits(ours) == [(late, SONG_START)]
 
 
 def test_a_library_that_is_still_indexing_answers_and_says_so(tmp_path: Path, daemon: Daemon) -> None:

@@ -188,6 +188,8 @@ def test_how_well_a_hit_fits_stands_in_words(page, daemon, sounds):
     page.wait_for_selector(".hit.here:has-text('99 %')")
     page.wait_for_selector(".dock:has-text('better than 99 % of your kicks')")
     assert "better than 99 % of your kicks" in page.get_attribute(".hit.here", "aria-label")
+    page.focus(".dock-facts button")
+    page.wait_for_selector(".dock-facts .tooltip:has-text('place in your library')")
 
 
 def test_why_a_hit_fits_is_told_with_what_was_measured(page, daemon, sounds):

@@ -2,7 +2,7 @@
 
 import { marks } from "./choices.js";
 import { $, button, explained, h, icon, seconds, title, typeName, wave } from "./dom.js";
-import { fitShort, fitWords, traitsShort, whyOf } from "./words.js";
+import { FIT_BECAUSE, fitShort, fitWords, traitsShort, whyOf } from "./words.js";
 
 const SECOND = new Set(["copy", "reveal", "similar", "undo"]); /* as pictures alone where there is little room */
 
@@ -33,12 +33,14 @@ export function dock(hit, { commands, details, hostReads, locked, why }) {
   const { taste, used } = marks.of.get(hit.id) ?? {};
   const outline = details.get(hit.id);
   const reason = whyOf(hit, why);
+  const facts = [`${title(typeName(hit.type))} ${hit.rank}`, hit.guessed && "type by its sound", seconds(hit.duration_s)].filter(Boolean).join(" · ");
   const act = (key, name, label, run, pressed) => button(name, label, run, { "data-key": key, title: label, class: `button${SECOND.has(key) ? " second" : ""}`, "aria-pressed": pressed === undefined ? null : String(pressed) });
   return [
     h("div", { class: "dock-picture" }, outline ? wave(outline.peaks) : null),
     h("div", { class: "dock-text" },
       h("p", { class: "dock-name", title: hit.path }, hit.name),
-      h("p", { class: "quiet" }, [`${title(typeName(hit.type))} ${hit.rank}`, hit.guessed ? "type by its sound" : "", seconds(hit.duration_s), fitWords(hit) || `score ${hit.score.toFixed(2)}`].filter(Boolean).join(" · ")),
+      h("p", { class: "quiet dock-facts" }, facts, " · ",
+        hit.fit === null ? `score ${hit.score.toFixed(2)}` : explained(fitWords(hit), FIT_BECAUSE, { class: "link" })),
       h("p", { class: "dock-why" }, reason ? [reason.text, " ", explained("How we know", reason.because, { class: "link", "data-key": "why" })] : "Listening to what sets it apart…"),
       h("p", { class: "dock-path" }, hit.path)),
     h("div", { class: "dock-actions", role: "group", "aria-label": `Choose ${hit.name}` },

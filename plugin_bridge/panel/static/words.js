@@ -7,6 +7,7 @@ const percent = (share) => `${Math.round(100 * share)} %`;
 
 /** How well a hit fits; "" for a model without calibration. */
 export const fitWords = (hit) => (hit.fit === null ? "" : `better than ${percent(hit.fit)} of your ${typeNames(hit.type)}`);
+export const FIT_BECAUSE = "Measured on songs that the model had never heard, made like those it had. For a production unlike them the share says too much: read it as the hit’s place in your library, and let your ears decide.";
 export const fitShort = (hit) => (hit.fit === null ? "" : percent(hit.fit));
 
 /** What sets a hit apart in one or two adjectives: "dark, short". */

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from encoders.errors import NotFound
 from trainer.starter import Sources
+from trainer.starter.finished import kind_of
 from trainer.starter.grooves import _song, list_grooves
 from trainer.starter.kits import cell_of_song
 from trainer.starter.lmms import read_lmms
 from trainer.starter.midi import read_midi
-from trainer.starter.modules import _kind, take_module
+from trainer.starter.modules import take_module
 from trainer.starter.plan import list_songs
 from trainer.starter.score import Control, Part, Score, Unusable, as_notes, cut, excerpt
 
@@ -180,7 +181,7 @@ def test_a_groove_song_hangs_on_its_seed_alone() -> None:
     ],
 )
 def test_a_module_instrument_is_a_drum_by_its_name(name: str, kind: str | None) -> None:
-    assert _kind(name) == kind
+    assert kind_of(name) == kind
 
 
 @pytest.mark.skipif(ctypes.util.find_library("openmpt") is None, reason="libopenmpt is not installed")

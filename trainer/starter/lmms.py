@@ -22,7 +22,7 @@ MAX_BYTES = 64 << 20
 MAX_TURNS = 512
 """Repetitions of a beat in one block: invented, against projects with absurd lengths."""
 
-_STEP_LENGTH = 24
+STEP_LENGTH = 24
 """Ticks that a drum step counts as: it has no length of its own in a project."""
 
 _SAMPLE_TYPES = (
@@ -40,32 +40,26 @@ _SAMPLE_TYPES = (
 
 _BASS, _LEAD, _PAD = 38, 81, 89
 
-_DRUM_BANKS = ("127", "128")
+DRUM_BANKS = ("127", "128")
+_CLIPS = frozenset({"pattern", "midiclip", "automationpattern", "automationclip"})
 _TIME_SIGNATURE = ("timesig_numerator", "timesig_denominator")
 
 Row = tuple[float, float, float, float]
-_Placed = tuple[float, float, ElementTree.Element]
+Placed = tuple[float, float, ElementTree.Element]
 """Where a clip begins, where it is cut off, in ticks, and the clip."""
 
 
 def read_lmms(path: Path) -> Score:
-    """Reads a .mmpz (four bytes of length, then packed XML): tracks that play samples named like drums are drums.
+    """A project's notes: tracks that play samples named like drums are drums.
 
     Raises:
         Unusable: not a project, or without drums or parts.
     """
-    try:
-        packed = zlib.decompressobj()
-        text = packed.decompress(path.read_bytes()[4:], MAX_BYTES)
-        if packed.unconsumed_tail:
-            raise Unusable(f"more than {MAX_BYTES} bytes unpacked")
-        root = ElementTree.fromstring(text)
-    except (OSError, zlib.error, ElementTree.ParseError) as error:
-        raise Unusable(f"no LMMS project: {error}") from None
-    tick_s = 60 / _tempo(root) / TICKS_PER_BEAT
+    root = load(path)
+    tick_s = 60 / tempo(root) / TICKS_PER_BEAT
     drums: dict[str, list[Row]] = defaultdict(list)
     parts = []
-    for track, clips in _tracks(root):
+    for track, clips in tracks(root):
         instrument = track.find("./instrumenttrack")
         if track.get("muted") == "1" or instrument is None:
             continue
@@ -74,10 +68,10 @@ def read_lmms(path: Path) -> Score:
         if voice is None or not rows:
             continue
         sound = next(iter(voice), ElementTree.Element("none"))
-        if drum := _drum(voice.get("name", ""), sound, track.get("name", "")):
+        if drum := drum_of(voice.get("name", ""), sound, track.get("name", "")):
             kind, pitch = drum
             drums[kind] += [(start_s, 0.5, pitch, velocity) for start_s, _, _, velocity in rows]
-        elif voice.get("name") == "sf2player" and sound.get("bank") in _DRUM_BANKS:
+        elif voice.get("name") == "sf2player" and sound.get("bank") in DRUM_BANKS:
             for start_s, _, pitch, velocity in rows:
                 if kind := DRUM_TYPE.get(round(pitch)):
                     drums[kind].append((start_s, 0.5, pitch, velocity))
@@ -88,7 +82,26 @@ def read_lmms(path: Path) -> Score:
     return Score(tuple(parts), {kind: as_notes(rows) for kind, rows in sorted(drums.items())}, "electronic")
 
 
-def _tempo(root: ElementTree.Element) -> float:
+def load(path: Path) -> ElementTree.Element:
+    """The XML of a .mmp, or of a .mmpz: four bytes of length, then the same packed.
+
+    Raises:
+        Unusable: no project.
+    """
+    try:
+        text = path.read_bytes()
+        if not text.startswith(b"<"):
+            packed = zlib.decompressobj()
+            text = packed.decompress(text[4:], MAX_BYTES)
+            if packed.unconsumed_tail:
+                raise Unusable(f"more than {MAX_BYTES} bytes unpacked")
+        return ElementTree.fromstring(text)
+    except (OSError, zlib.error, ElementTree.ParseError) as error:
+        raise Unusable(f"no LMMS project: {error}") from None
+
+
+def tempo(root: ElementTree.Element) -> float:
+    """Beats a minute, as the project begins."""
     head = root.find("head")
     inner = root.find("head/bpm")
     value = inner.get("value") if inner is not None else head.get("bpm") if head is not None else None
@@ -98,8 +111,8 @@ def _tempo(root: ElementTree.Element) -> float:
         raise Unusable(f"tempo {value!r}") from None
 
 
-def _tracks(root: ElementTree.Element) -> Iterator[tuple[ElementTree.Element, list[_Placed]]]:
-    """Each instrument track with its clips.
+def tracks(root: ElementTree.Element) -> Iterator[tuple[ElementTree.Element, list[Placed]]]:
+    """Each track of an instrument or of automation, with its clips.
 
     Beat patterns: the first beat track holds all their instruments; the n-th beat track plays every instrument's
     n-th clip, over and over for the length of each of its own blocks. (LMMS 1.3 renamed every tag of this.)
@@ -109,12 +122,12 @@ def _tracks(root: ElementTree.Element) -> Iterator[tuple[ElementTree.Element, li
         raise Unusable("no tracks")
     beats = [track for track in song.findall("track") if track.get("type") == "1"]
     for track in song.findall("track"):
-        if track.get("type") == "0":
+        if track.get("type") in ("0", "5"):
             yield track, [(float(clip.get("pos", 0)), math.inf, clip) for clip in _clips(track)]
     inner = [track for beat in beats for track in beat.findall("*/trackcontainer/track")]
-    turn = _turns(inner, _bar(root))
+    turn = _turns(inner, bar_ticks(root))
     for track in inner:
-        placed: list[_Placed] = []
+        placed: list[Placed] = []
         for number, (beat, clip) in enumerate(zip(beats, _clips(track), strict=False)):
             for block in (
                 () if beat.get("muted") == "1" else beat.findall("bbtco") + beat.findall("patternclip")
@@ -138,32 +151,39 @@ def _turns(inner: list[ElementTree.Element], bar: float) -> dict[int, float]:
     return turn
 
 
-def _bar(root: ElementTree.Element) -> float:
-    """Ticks in a bar."""
+def bar_ticks(root: ElementTree.Element) -> float:
     head = root.find("head")
     beats, unit = (float(head.get(key, 4)) if head is not None else 4.0 for key in _TIME_SIGNATURE)
     return TICKS_PER_BEAT * 4 * max(1.0, beats) / max(1.0, unit)
 
 
 def _clips(track: ElementTree.Element) -> list[ElementTree.Element]:
-    return track.findall("pattern") + track.findall("midiclip")
+    return [clip for clip in track if clip.tag in _CLIPS]
 
 
-def _rows(placed: _Placed, instrument: ElementTree.Element, tick_s: float) -> Iterator[Row]:
-    """A clip's notes. Keys count from the track's base note, which sounds as A4: 69 in MIDI."""
+def notes_of(placed: Placed) -> Iterator[tuple[float, ElementTree.Element]]:
+    """A clip's notes, each with the tick at which it begins."""
     start, stop, clip = placed
-    if clip.get("muted") == "1":
-        return
-    shift = 69 - float(instrument.get("basenote", 57))
-    for note in clip.findall("note"):
-        pitch, n_ticks = float(note.get("key", 57)) + shift, float(note.get("len", 0))
+    for note in clip.findall("note") if clip.get("muted") != "1" else ():
         at = start + float(note.get("pos", 0))
-        if 0 <= pitch <= 127 and 0 <= at < stop:
+        if 0 <= at < stop:
+            yield at, note
+
+
+def pitch_of(note: ElementTree.Element, instrument: ElementTree.Element) -> float:
+    """A note's MIDI pitch. Keys count from the track's base note, which sounds as A4: 69 in MIDI."""
+    return float(note.get("key", 57)) + 69 - float(instrument.get("basenote", 57))
+
+
+def _rows(placed: Placed, instrument: ElementTree.Element, tick_s: float) -> Iterator[Row]:
+    for at, note in notes_of(placed):
+        pitch, n_ticks = pitch_of(note, instrument), float(note.get("len", 0))
+        if 0 <= pitch <= 127:
             velocity = float(np.clip(float(note.get("vol", 100)), 5, 127))
-            yield at * tick_s, (n_ticks if n_ticks > 0 else _STEP_LENGTH) * tick_s, pitch, velocity
+            yield at * tick_s, (n_ticks if n_ticks > 0 else STEP_LENGTH) * tick_s, pitch, velocity
 
 
-def _drum(instrument: str, sound: ElementTree.Element, track: str) -> tuple[str, int] | None:
+def drum_of(instrument: str, sound: ElementTree.Element, track: str) -> tuple[str, int] | None:
     """Type and General MIDI pitch of a drum track, None for any other."""
     if instrument == "kicker":
         name = track.lower()
@@ -171,10 +191,7 @@ def _drum(instrument: str, sound: ElementTree.Element, track: str) -> tuple[str,
         name = (sound.get("src") or "").rpartition("/")[2].lower()
     else:
         return None
-    for kind, pitch, pattern in _SAMPLE_TYPES:
-        if re.search(pattern, name):
-            return kind, pitch
-    return ("kick", 36) if instrument == "kicker" else None
+    return next(((kind, pitch) for kind, pitch, pattern in _SAMPLE_TYPES if re.search(pattern, name)), None)
 
 
 def _program(instrument: str, sound: ElementTree.Element, rows: list[Row]) -> int:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import functools
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from encoders.audio import SAMPLE_RATE, SILENCE_DBFS, FloatArray
-from encoders.drum_types import SIX, guess_type
+from encoders.drum_types import SIX
 from encoders.errors import NotFound
+from trainer.starter.finished import Finished, heard, kind_of
 from trainer.starter.score import Unusable
 
 SUFFIXES = frozenset({".it", ".mod", ".s3m", ".stm", ".xm"})
@@ -24,26 +23,8 @@ _LOOK_RATE = 8000
 _SET_INSTRUMENT_MUTE = 12
 """Place of the function in libopenmpt's "interactive" interface: fixed by its header, like every place there."""
 
-_NO_DRUM = re.compile(r"\bsus|reverse|rattle|/|composed|started", re.IGNORECASE)
-"""Names that sound like a drum's and are not: chords, effects, two drums in one sample, greetings."""
 
-
-@dataclass(frozen=True, eq=False)
-class ModuleTake:
-    """An excerpt of a module.
-
-    Attributes:
-        stems: name → (T,) float32 mono at 44.1 kHz; their sum is the module's own mix.
-        kinds: name → drum type, for the drums.
-    """
-
-    stems: dict[str, FloatArray]
-    kinds: dict[str, str]
-    start_s: float
-    length_s: float
-
-
-def take_module(path: Path, rng: np.random.Generator) -> ModuleTake:
+def take_module(path: Path, rng: np.random.Generator) -> Finished:
     """Plays 20 to 40 s of a module, where most of it sounds; drums by their instruments' names.
 
     Instruments of one type are one stem.
@@ -54,7 +35,7 @@ def take_module(path: Path, rng: np.random.Generator) -> ModuleTake:
     """
     data = path.read_bytes()
     names, duration_s = _contents(data)
-    kinds = [_kind(name) for name in names]
+    kinds = [kind_of(name) for name in names]
     length_s = min(float(rng.uniform(20, 40)), duration_s)
     n_look = int(min(duration_s, MAX_S))
     active = np.array(
@@ -72,13 +53,8 @@ def take_module(path: Path, rng: np.random.Generator) -> ModuleTake:
         audio = _play(data, int(number), len(names), start_s, n_samples, SAMPLE_RATE)
         name = kinds[number] or f"part-{number + 1:02d}"
         stems[name] = stems[name] + audio if name in stems else audio
-    heard = {name: audio for name, audio in stems.items() if np.abs(audio).max() > 10 ** (SILENCE_DBFS / 20)}
-    return ModuleTake(heard, {name: name for name in heard if name in kinds}, start_s, length_s)
-
-
-def _kind(name: str) -> str | None:
-    typed = None if _NO_DRUM.search(name) else guess_type(Path(name.strip().replace("/", " ") + ".wav"))
-    return typed.type if typed and typed.type != "other" and not typed.is_loop else None
+    stems = heard(stems)
+    return Finished(stems, {name: name for name in stems if name in kinds}, start_s, length_s)
 
 
 def _crowd(active: np.ndarray, kinds: list[str | None]) -> int:

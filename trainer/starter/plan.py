@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from encoders.errors import NotFound
@@ -23,6 +23,22 @@ LICENCES = {
     "mma": "GPL-2.0-or-later",
 }
 """Sources whose licence is known; a folder of another name is not rendered."""
+
+BY_LMMS = "-lmms"
+"""Ends the name of a source whose projects LMMS plays itself."""
+
+DEMOS = "lmms-demos"
+DEMO_LICENCES = {
+    "CapDan-Regg|EsoXLB|Impulslogik|Momo64|Oglsdl|Settel|Socceroos|TameAnderson|Thomasso": "Artistic-2.0",
+    "Crunk|Greshz|Surrender": "Artistic-2.0",
+    "Saber": "BSD-2-Clause",
+    "Alf42red|CapDan-Twilight": "CC-BY-SA-3.0",
+    "Jousboxx|Skiessi": "CC-BY-SA-4.0",
+}
+"""How the name of a demo of LMMS begins → its licence, by Debian's copyright file.
+
+Without a line of their own there: DirtyLove, Shovon, StrictProduction. On another's tune, whose licence is not told:
+CapDan-ZeroSumGame. They stay out."""
 
 MODULE_LICENCES = {
     "modules": {  # held out
@@ -65,7 +81,7 @@ class Sources:
 
     Attributes:
         midi: folder of folders of .mid files, each named by its source.
-        lmms: folder of folders of .mmpz projects, likewise.
+        lmms: folder of folders of .mmpz and .mmp projects, likewise.
         modules: folder of folders of tracker modules, each named by the Debian package that they are of.
         mma: MMA's library of grooves.
         one_shots: folder SOURCE/TYPE/*.flac.
@@ -119,7 +135,11 @@ def list_songs(sources: Sources) -> tuple[Song, ...]:
             raise NotFound(str(path), found="nothing there", expected="material for the corpus")
     if not sources.soundfonts:
         raise NotFound("soundfonts", found="none", expected="at least one .sf2 or .sf3 file")
-    songs = [*_files(sources.midi, "*.mid"), *_files(sources.lmms, "*.mmpz"), *_modules(sources.modules)]
+    songs = [
+        *_files(sources.midi, "*.mid", LICENCES),
+        *_projects(sources.lmms),
+        *_modules(sources.modules),
+    ]
     if sources.mma is not None:
         for file, grooves in list_grooves(sources.mma):
             for number in range(min(GROOVES_PER_FILE, len(grooves))):
@@ -135,12 +155,39 @@ _COVERS = re.compile(r"aerith|eragon|kroc|dragonfyre|carol of the bells", re.IGN
 """Songs on others' themes inside an open collection: their licence is not the collection's to give."""
 
 
-def _files(root: Path | None, pattern: str) -> Iterator[Song]:
-    for folder in sorted(path for path in root.iterdir() if path.name in LICENCES) if root else ():
+def licence_of(song: Song) -> str | None:
+    """None for a song that is not to be used."""
+    path = Path(song.path)
+    if song.source in MODULE_LICENCES:
+        return MODULE_LICENCES[song.source][path.parent.name]
+    if song.source == DEMOS:
+        return next((licence for name, licence in DEMO_LICENCES.items() if re.match(name, path.name)), None)
+    return LICENCES[collection_of(song)]
+
+
+def played_by_lmms(song: Song) -> bool:
+    return song.source == DEMOS or song.source.endswith(BY_LMMS)
+
+
+def collection_of(song: Song) -> str:
+    """The source of a song's tune: the same whoever plays it."""
+    return song.source.removesuffix(BY_LMMS)
+
+
+def _files(root: Path | None, pattern: str, collections: Iterable[str]) -> Iterator[Song]:
+    for folder in sorted(path for path in root.iterdir() if path.name in collections) if root else ():
         for path in sorted(folder.rglob(pattern)):
             if not _COVERS.search(path.name):
                 name = "-".join(_slug(part) for part in path.relative_to(folder).with_suffix("").parts)
                 yield Song(folder.name, name, _slug(_VERSION.sub("", path.stem)), str(path))
+
+
+def _projects(root: Path | None) -> Iterator[Song]:
+    """Every project as notes, then every one as LMMS plays it."""
+    yield from _files(root, "*.mmpz", LICENCES)
+    for song in _files(root, "*.mmp*", LICENCES):
+        yield replace(song, source=song.source + BY_LMMS)
+    yield from (song for song in _files(root, "*.mmp*", (DEMOS,)) if licence_of(song))
 
 
 def _modules(root: Path | None) -> Iterator[Song]:

@@ -17,11 +17,27 @@ from trainer.starter import arrange
 from trainer.starter.drums import play_kit
 from trainer.starter.finish import draw_finish, finish
 from trainer.starter.grooves import read_groove
-from trainer.starter.kits import HELD_OUT_SOUNDFONT, HELD_OUT_SOURCES, Kit, cell_of_song, choose, side
+from trainer.starter.kits import (
+    HELD_OUT_SOUNDFONT,
+    HELD_OUT_SOURCES,
+    LMMS_KIT,
+    Kit,
+    cell_of_song,
+    choose,
+    side,
+)
 from trainer.starter.lmms import read_lmms
+from trainer.starter.lmms_take import take_project
 from trainer.starter.midi import read_midi
 from trainer.starter.modules import take_module
-from trainer.starter.plan import LICENCES, MODULE_LICENCES, Song, folder_name
+from trainer.starter.plan import (
+    MODULE_LICENCES,
+    Song,
+    collection_of,
+    folder_name,
+    licence_of,
+    played_by_lmms,
+)
 from trainer.starter.production import draw_production, produce
 from trainer.starter.score import Excerpt, Score, Unusable, excerpt
 from trainer.starter.synth import DRUM_BANK, Channel, play
@@ -61,14 +77,14 @@ def render_variant(
     rng = generator(seed, song.source, song.name, variant)
     cell = cell_of_song(song.source, song.family)
     take = (
-        _module_take(song, rng)
-        if song.source in MODULE_LICENCES
+        _finished_take(song, cell, soundfonts, kits, rng)
+        if song.source in MODULE_LICENCES or played_by_lmms(song)
         else _score_take(song, variant, cell, soundfonts, kits, seed, rng)
     )
     facts = {
         "origin": take.origin,
         "source": song.source,
-        "song": f"{song.source}/{song.name if song.source == 'mma' else song.family}",
+        "song": f"{collection_of(song)}/{song.name if song.source == 'mma' else song.family}",
         "kit": take.kits[0],
         "variant": str(variant),
         "side": side(cell),
@@ -96,12 +112,22 @@ def generator(*parts: object) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest(*parts)[:16], "big"))
 
 
-def _module_take(song: Song, rng: np.random.Generator) -> Take:
-    """A module as its composer left it: it has a kit and a production of its own already."""
-    take = take_module(Path(song.path), rng)
+def _finished_take(
+    song: Song, cell: str, soundfonts: tuple[Path, ...], kits: tuple[Kit, ...], rng: np.random.Generator
+) -> Take:
+    """A song as its composer left it: it has a kit and a production of its own already."""
+    if song.source in MODULE_LICENCES:
+        take = take_module(Path(song.path), rng)
+    else:
+        lenders = tuple(kit for kit in kits if (kit.cell, kit.origin) == (cell, "electronic") and kit.sounds)
+        own_samples = any(kit.name == LMMS_KIT for kit in lenders)
+        take = take_project(
+            Path(song.path), rng, lenders, _soundfont(soundfonts, song, cell, rng), own_samples
+        )
     _check(take.stems, take.kinds)
     peak = float(np.abs(sum(take.stems.values())).max())
     stems = {name: audio * np.float32(min(1.0, 0.97 / peak)) for name, audio in take.stems.items()}
+    lent = ", ".join(dict.fromkeys(kit.licence for kit in kits if kit.name in take.kits))
     detail = {
         "start_s": take.start_s,
         "length_s": take.length_s,
@@ -109,8 +135,8 @@ def _module_take(song: Song, rng: np.random.Generator) -> Take:
         "production": None,
         "finish": None,
     }
-    licence = MODULE_LICENCES[song.source][Path(song.path).parent.name]
-    return Take(stems, take.kinds, "electronic", (song.name,), licence, detail)
+    licence = f"{licence_of(song)}; kit {lent}" if lent else licence_of(song)
+    return Take(stems, take.kinds, "electronic", (song.name, *take.kits), licence, detail)
 
 
 def _score_take(
@@ -146,7 +172,7 @@ def _score_take(
         "production": asdict(production),
         "finish": asdict(tone),
     }
-    return Take(done, kinds, origin, names, f"{LICENCES[song.source]}; kit {licences}", detail)
+    return Take(done, kinds, origin, names, f"{licence_of(song)}; kit {licences}", detail)
 
 
 def _read(song: Song, seed: int) -> Score:

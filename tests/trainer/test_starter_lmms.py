@@ -252,3 +252,15 @@ def test_a_project_without_drums_is_unusable(tmp_path: Path) -> None:
     path.write_bytes(ElementTree.tostring(project(track("a", "monstro", "<monstro/>", note(0, 20 * BAR)))))
     with pytest.raises(Unusable, match="never sound together"):
         take_project(path, np.random.default_rng(0), (), path)
+
+
+def test_a_program_that_fails_makes_the_song_unusable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "lmms"
+    program.write_text("#!/bin/sh\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    kit = Kit("k", "train", "electronic", "", {"snare": (Path("s"),)})
+    with pytest.raises(Unusable, match="status 3"):
+        take_project(write_song(tmp_path / "song.mmp"), np.random.default_rng(0), (kit,), tmp_path)

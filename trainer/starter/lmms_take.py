@@ -168,9 +168,9 @@ def _render(program: str, project: bytes, n_samples: int) -> FloatArray:
             done = subprocess.run(
                 command, env=os.environ | own, capture_output=True, timeout=MAX_RENDER_S, check=False
             )
-            audio = soundfile.read(target, n_samples, dtype="float32", always_2d=True)[0].mean(axis=1)
         except subprocess.TimeoutExpired:
             raise Unusable(f"LMMS was not done with a stem after {MAX_RENDER_S:.0f} s") from None
-        except soundfile.LibsndfileError:
-            raise Unusable(f"LMMS wrote nothing: status {done.returncode}") from None
+        if done.returncode or not target.exists():
+            raise Unusable(f"LMMS failed at a stem: status {done.returncode}")
+        audio = soundfile.read(target, n_samples, dtype="float32", always_2d=True)[0].mean(axis=1)
     return np.pad(audio, (0, n_samples - len(audio)))

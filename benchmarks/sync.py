@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import soundfile
 import soxr
 
@@ -34,7 +33,7 @@ from measure import machine, resident_mb, spread, write
 
 from encoders.audio import SAMPLE_RATE
 from encoders.package import STARTER, Package, open_package
-from encoders.session import open_encoder
+from encoders.session import open_encoder, runtime
 from encoders.windows import pad
 from index.library import Library
 
@@ -65,7 +64,7 @@ def first_scan(place: Path, package: Package, n: int) -> dict[str, Any]:
     """Files a second of the library and of the plain loop."""
     seconds: dict[str, list[float]] = {"library": [], "plain_loop": []}
     parts = {"read": 0.0, "resample": 0.0, "encode": 0.0}
-    session = onnxruntime.InferenceSession(package.key, providers=["CPUExecutionProvider"])
+    session = runtime().InferenceSession(package.key, providers=["CPUExecutionProvider"])
     with Library(place / "state", open_encoder(package)) as library:
         for part in range(N_PARTS):
             ours, theirs = place / f"ours{part}", place / f"theirs{part}"
@@ -84,7 +83,7 @@ def first_scan(place: Path, package: Package, n: int) -> dict[str, Any]:
     return rates | {"plain_loop_to_library": spread(ratios), "plain_loop_ms_a_file": split}
 
 
-def plain_loop(folder: Path, session: onnxruntime.InferenceSession, parts: dict[str, float]) -> None:
+def plain_loop(folder: Path, session: Any, parts: dict[str, float]) -> None:
     """What a script would do; adds up where its time goes."""
     for path in sorted(folder.iterdir()):
         began = time.perf_counter()

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import safetensors
 import safetensors.torch
 import torch
@@ -21,7 +20,7 @@ from encoders.artefacts import sha256_of, write_bytes
 from encoders.audio import SAMPLE_RATE, FloatArray
 from encoders.errors import NoModel
 from encoders.package import FORMAT, open_package
-from encoders.session import open_encoder
+from encoders.session import open_encoder, runtime
 from encoders.windows import WINDOW, WINDOW_S
 from trainer.corpus import Corpus
 from trainer.model import Encoder, Pair
@@ -187,7 +186,7 @@ def parity_windows(corpus: Corpus) -> FloatArray:
 
 def check_parity(unit: nn.Module, graph: bytes, windows: FloatArray, name: str) -> None:
     """Raises NoModel where the graph's embedding of some window is not torch's, or not of unit length."""
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    session = runtime().InferenceSession(graph, providers=["CPUExecutionProvider"])
     for row, window in enumerate(windows):
         with torch.inference_mode():
             expected = unit(torch.from_numpy(window[None])).numpy()[0]

@@ -1,6 +1,7 @@
 """Encoders on the CPU for real; CUDA only by a stand-in, because no GPU can be counted on here."""
 
 import logging
+import os
 import subprocess
 import sys
 
@@ -27,6 +28,21 @@ def encoder(tmp_path_factory):
 def windows():
     rng = np.random.default_rng(3)
     return np.stack([tone(4.0, 220), tone(4.0, 990), rng.standard_normal(WINDOW).astype(np.float32) * 0.1])
+
+
+@pytest.mark.parametrize("opens", ["encoders.session", "trainer.export"])
+def test_nothing_is_sent_home(tmp_path, opens):
+    program = (
+        f"import {opens}\n"
+        "from encoders.package import STARTER, open_package\n"
+        "from encoders.session import open_encoder\n"
+        "from encoders.windows import WINDOW\n"
+        "import numpy as np\n"
+        "open_encoder(open_package(STARTER), 'cpu').keys(np.ones((1, WINDOW), np.float32))\n"
+    )
+    homes = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA")}
+    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, **homes})
+    assert not list(tmp_path.rglob("*")), "ONNX Runtime keeps what it means to send there"
 
 
 def test_rows_are_unit_and_do_not_depend_on_their_batch(encoder, windows):

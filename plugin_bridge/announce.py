@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import platform
 import socket
@@ -11,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
 
 from encoders.errors import NotFound
+from plugin_bridge.extras import how_to_add, missing
 
 log = logging.getLogger(__name__)
 
@@ -19,12 +19,8 @@ TYPES = ("_osc._udp.local.", "_osc._tcp.local.")
 
 def check_installed() -> None:
     """Raises NotFound where the extra is missing."""
-    if importlib.util.find_spec("zeroconf") is None:
-        raise NotFound(
-            "--announce",
-            found="no zeroconf",
-            remedy="install the `announce` extra (pip install 'samplefit[announce]')",
-        )
+    if absent := missing("announce"):
+        raise NotFound("--announce", found=f"no {absent}", remedy=how_to_add("announce"))
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import sys
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +15,8 @@ from index.library import Library
 from plugin_bridge import running
 from plugin_bridge.cli_common import host_and_port
 from plugin_bridge.daemon import Daemon
+from plugin_bridge.extras import how_to_add, missing
 from plugin_bridge.settings import state_folder
-
-EXTRA = ("starlette", "uvicorn", "python_multipart")
-"""What the `panel` extra brings."""
 
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -36,7 +34,11 @@ def run_panel(arguments: argparse.Namespace) -> None:
     if daemon is None:
         raise NotFound("the panel", found="no running daemon", remedy="start one with `samplefit serve`")
     if daemon.web_host is None or daemon.web_port is None:
-        raise NotFound("the panel", found="a daemon without one", remedy=_how_to_get_it())
+        raise NotFound(
+            "the panel",
+            found="a daemon without one",
+            remedy=f"{how_to_add('panel')}, then start the daemon again",
+        )
     from plugin_bridge.panel.access import make_token, read_key
     from plugin_bridge.panel.server import address
 
@@ -61,10 +63,12 @@ def serve_panel(
         NotFound: a place was given and the extra is missing.
         What `PanelServer` raises.
     """
-    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
-    if missing and web not in (None, "off"):
-        raise NotFound("the panel", found=f"no {', '.join(missing)}", remedy=_how_to_get_it())
-    if missing or web == "off":
+    absent = missing("panel")
+    if absent and web not in (None, "off"):
+        raise NotFound("the panel", found=f"no {absent}", remedy=how_to_add("panel"))
+    if absent and web is None:
+        print(f"no panel, for there is no {absent}: {how_to_add('panel')}", file=sys.stderr)
+    if absent or web == "off":
         yield Daemon(state, library, version), (None, None), None
         return
     from plugin_bridge.panel.access import read_key
@@ -76,7 +80,3 @@ def serve_panel(
     panel = open_panel(state, version, library, daemon.press, watcher)
     with PanelServer(panel, *(host_and_port(web) if web else ())) as server:
         yield daemon, (server.host, server.port), server.invitation()
-
-
-def _how_to_get_it() -> str:
-    return "install the `panel` extra (pip install 'samplefit[panel]') and start the daemon again"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib.util
 import itertools
 import logging
 import os
@@ -20,20 +19,8 @@ from encoders.errors import BadRequest, NotFound
 from encoders.package import open_package
 from encoders.session import DEVICES, open_encoder
 from plugin_bridge.cli_common import absolute, add_json, print_json, print_table, progress
+from plugin_bridge.extras import how_to_add, missing
 from plugin_bridge.settings import find_model, model_in_use, preset_files, state_folder
-
-EXTRA = (
-    "torch",
-    "librosa",
-    "matplotlib",
-    "onnx",
-    "onnxscript",
-    "safetensors",
-    "scipy",
-    "sklearn",
-    "tensorboard",
-)
-"""What the `train` extra brings and the trainer cannot do without."""
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "corpus"
 MMA = Path("/usr/share/mma/lib")
@@ -139,14 +126,12 @@ def needs_trainer(run: Run) -> Run:
     """The command, which first says in one line how to get what it lacks."""
 
     def checked(arguments: argparse.Namespace) -> int | None:
-        missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
-        if missing:
+        if absent := missing("train"):
             raise NotFound(
                 "the trainer",
-                found=f"no {', '.join(missing)}",
+                found=f"no {absent}",
                 expected="the `train` extra",
-                remedy="add it where samplefit is installed: pip install 'samplefit[train]' "
-                "(pipx: pipx install --force 'samplefit[train]')",
+                remedy=how_to_add("train"),
             )
         return run(arguments)
 

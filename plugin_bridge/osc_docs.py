@@ -71,7 +71,7 @@ _RULES = f"""\
 ## Discovery
 `samplefit serve --announce` (or `SAMPLEFIT_ANNOUNCE=1` in its environment) tells programs nearby where it listens, as
 the services `_osc._udp` and `_osc._tcp` named "samplefit on HOST:PORT", by multicast DNS; it is withdrawn when the daemon
-ends. It is off otherwise, and needs the `announce` extra (`pip install 'samplefit[announce]'`). Only addresses at which
+ends. It is off otherwise, and needs the `announce` extra (`pip install '.[announce]'` in a checkout). Only addresses at which
 the daemon really listens are told, and only where they lead: a daemon on this machine alone is found by programs on
 this machine alone, one on `0.0.0.0` by every machine of its networks (which need the token all the same).
 

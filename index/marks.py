@@ -149,12 +149,17 @@ def read_marks(state: Path) -> tuple[Mark, ...]:
     """The newest marks of one-shots that are there now, newest first."""
     with read_only(state) as db:
         rows = db.execute(
-            """SELECT marks.id, min(folders.path || '/' || files.path), marks.what, marks.at
-               FROM marks JOIN files USING (content) JOIN folders ON folders.id = files.folder
-               GROUP BY marks.id ORDER BY marks.id DESC LIMIT ?""",
+            """SELECT id, folder, path, what, at FROM (
+                 SELECT marks.id, folders.path AS folder, files.path AS path, marks.what, marks.at,
+                        row_number() OVER (PARTITION BY marks.id ORDER BY folders.path, files.path) AS copy
+                 FROM marks JOIN files USING (content) JOIN folders ON folders.id = files.folder)
+               WHERE copy = 1 ORDER BY id DESC LIMIT ?""",
             (NEWEST,),
         ).fetchall()
-    return tuple(Mark(number, os.fsdecode(path), what, at) for number, path, what, at in rows)
+    return tuple(
+        Mark(number, os.fsdecode(os.path.join(folder, path)), what, at)
+        for number, folder, path, what, at in rows
+    )
 
 
 def read_choices(db: sqlite3.Connection, model: str) -> list[Choice]:

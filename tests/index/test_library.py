@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,6 +151,19 @@ def test_a_rename_of_case_alone_is_a_rename(opened, drums, encoder):
     library.sync_parts({os.fsencode(drums): (b"Kick.wav", b"kick.WAV")}, 0.0)
     assert paths_of(library) == {os.fsencode(drums / "kick.WAV")} and encoder.n_encoded == 1
     assert [mark.path for mark in read_marks(library.state)] == [str(drums / "kick.WAV")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are Unicode there")
+def test_marks_of_names_that_are_no_unicode_are_listed(opened, drums):
+    names = (b"k\xff.wav", b"k\xfe.wav", "キック.wav".encode())
+    library = opened()
+    for seed, name in enumerate(names):
+        write_hit(os.fsencode(drums) + b"/" + name, seed)
+    library.add(str(drums))
+    for name in names:
+        library.mark(os.path.join(drums, os.fsdecode(name)), "like")
+    marked = [os.path.join(drums, os.fsdecode(name)) for name in reversed(names)]
+    assert [mark.path for mark in read_marks(library.state)] == marked
 
 
 def test_hard_links_are_one_sound(opened, drums, encoder):

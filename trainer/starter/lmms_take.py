@@ -170,7 +170,10 @@ def _render(program: str, project: bytes, n_samples: int) -> FloatArray:
             )
         except subprocess.TimeoutExpired:
             raise Unusable(f"LMMS was not done with a stem after {MAX_RENDER_S:.0f} s") from None
-        if done.returncode or not target.exists():
+        audio = np.zeros(0, np.float32)
+        if target.exists():
+            audio = soundfile.read(target, n_samples, dtype="float32", always_2d=True)[0].mean(axis=1)
+        # now and then LMMS crashes as it leaves, when its file is whole
+        if not len(audio) or (done.returncode and len(audio) < n_samples):
             raise Unusable(f"LMMS failed at a stem: status {done.returncode}")
-        audio = soundfile.read(target, n_samples, dtype="float32", always_2d=True)[0].mean(axis=1)
     return np.pad(audio, (0, n_samples - len(audio)))

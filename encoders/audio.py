@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,21 +192,23 @@ def to_mono(frames: FloatArray) -> FloatArray:
     return frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1, dtype=np.float32)
 
 
-def mix(stems: list[FloatArray]) -> FloatArray:
+def mix(stems: Iterable[FloatArray]) -> FloatArray:
     """The sum of stems that begin together; shorter ones end in silence.
 
     Args:
-        stems: each (T_i,) float32 at one rate.
+        stems: each (T_i,) float32 at one rate; at least one. They are asked for one after another, so that those read
+            on the way need not be in memory together.
 
     Returns:
-        (max T_i,) float32, read-only. Not normalised: the encoders see levels as the mixer does.
+        (max T_i,) float32. Not normalised: the encoders see levels as the mixer does.
     """
-    if len(stems) == 1:
-        return stems[0]
-    total = np.zeros(max(map(len, stems)), np.float32)
-    for stem in stems:
-        total[: len(stem)] += stem
-    total.flags.writeable = False
+    rest = iter(stems)
+    total, is_ours = next(rest), False
+    for stem in rest:
+        longer, shorter = (stem, total) if len(stem) > len(total) else (total, stem)
+        total = longer if is_ours and longer is total else longer.copy()
+        total[: len(shorter)] += shorter
+        is_ours = True
     return total
 
 

@@ -105,9 +105,9 @@ class Daemon:
     def _suggest(self, call: Call, reply: Reply) -> int:
         def held() -> tuple[tuple[Stem, ...], Stem | None]:
             exclude = [str(name) for name in call.options.get("exclude", ())]
-            heard = tuple(Stem(samples=samples) for samples in self._stems.take(call.id, exclude))
+            heard = tuple(self._stems.take(call.id, exclude))
             left_out = self._stems.left_out(call.id, exclude)
-            return heard, Stem(samples=mix(left_out)) if left_out else None
+            return heard, Stem(samples=mix(stem.read() for stem in left_out)) if left_out else None
 
         return self._press(call, reply, held)
 

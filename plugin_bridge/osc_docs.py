@@ -77,9 +77,11 @@ this machine alone, one on `0.0.0.0` by every machine of its networks (which nee
 
 ## Stems
 Stems are held under the id alone, whoever sent them, so choose one that nobody else will, such as a UUID. Those of an
-id that was idle for {IDLE_S / 60:.0f} minutes are dropped. All stems together take at most {MAX_HELD_BYTES >> 20} MiB, `too-big` beyond;
-room for a stem is taken when it begins. A press while one is unfinished is refused. A stem that is
-begun again is replaced at once.
+id that was idle for {IDLE_S / 60:.0f} minutes are dropped. Stems are held decoded while they fit into {MAX_HELD_BYTES >> 20} MiB
+together, some 50 minutes of mono. A file beyond is held by its path and read again at each press, so leave it as it is until then;
+one that changed or went away is `not-found`, to be sent again. A stem in pieces beyond is `too-big`: room for it, as sent
+or as float32 mono at 44.1 kHz, whichever is more, is taken when it begins. A press while one is unfinished is refused.
+A stem that is begun again is replaced at once.
 """
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from encoders.audio import SAMPLE_RATE, FloatArray, mix, read_audio, to_mono
-from encoders.errors import BadRequest, NoSignal
+import numpy as np
+
+from encoders.audio import SAMPLE_RATE, FloatArray, mix, read_audio, read_frames, to_mono
+from encoders.errors import BadRequest, NoSignal, NotFound
 from encoders.session import Encoder
 from encoders.windows import cut
 from index.search import Hit, Want, search
@@ -24,16 +27,46 @@ class Stem:
     Attributes:
         path: the file, or None.
         samples: (T,) or (T, C) float32 at 44.1 kHz; None where the file is to be read.
+        gain: what the file's samples are multiplied by.
+        stamp: `stamp_of` the file when it was given; None where any file at that path will do.
     """
 
     path: str | None = None
     samples: FloatArray | None = None
+    gain: float = 1.0
+    stamp: tuple[int, int] | None = None
 
-    def read(self, until_s: float | None) -> FloatArray:
-        """(T,) float32 mono at 44.1 kHz. Raises what `read_audio` raises."""
+    def read(self, until_s: float | None = None) -> FloatArray:
+        """(T,) float32 mono at 44.1 kHz. Raises what `read_audio` raises, and NotFound for another file than was given."""
         if self.samples is None:
-            return read_audio(self.path, until_s=until_s)
+            return self._from_file(read_audio, until_s)
         return self.samples if self.samples.ndim == 1 else to_mono(self.samples)
+
+    def frames(self, until_s: float | None = None) -> FloatArray:
+        """(T, C) float32 at 44.1 kHz: with its channels, where it was given with them. Raises what `read` raises."""
+        if self.samples is None:
+            return self._from_file(read_frames, until_s)
+        return self.samples if self.samples.ndim == 2 else self.samples[:, None]
+
+    def _from_file(self, reader: Callable[..., FloatArray], until_s: float | None) -> FloatArray:
+        if self.stamp is not None and stamp_of(self.path) != self.stamp:
+            raise NotFound(
+                self.path,
+                found="another file than was given as a stem, or none",
+                expected="the same until the press is answered",
+                remedy="give it again",
+            )
+        samples = reader(self.path, until_s=until_s)
+        return samples if self.gain == 1 else samples * np.float32(self.gain)
+
+
+def stamp_of(path: str) -> tuple[int, int] | None:
+    """What tells whether a file was written since: its size in bytes and its time of change in ns; None without one."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 @dataclass(frozen=True)
@@ -152,7 +185,7 @@ def bounce(press: Press) -> FloatArray:
             expected="start from 0, length above 0, in seconds",
         )
     until_s = None if press.length_s is None else press.start_s + press.length_s
-    whole = mix([stem.read(until_s) for stem in press.stems])
+    whole = mix(stem.read(until_s) for stem in press.stems)
     part = whole[
         round(press.start_s * SAMPLE_RATE) : None if until_s is None else round(until_s * SAMPLE_RATE)
     ]

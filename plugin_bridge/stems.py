@@ -25,9 +25,9 @@ from encoders.audio import (
     MAX_CHANNELS,
     MAX_SAMPLE_RATE,
     MIN_SAMPLE_RATE,
+    SAMPLE_RATE,
     FloatArray,
     prepare,
-    read_audio,
     to_mono,
 )
 from encoders.errors import BadRequest, NoSignal, NotFound, TooBig, TooLong
@@ -35,6 +35,7 @@ from encoders.tables import nearest
 from plugin_bridge import addresses, replies
 from plugin_bridge.addresses import Call, Id
 from plugin_bridge.osc import Message
+from plugin_bridge.press import Stem, stamp_of
 
 ADDRESSES = (
     addresses.STEM_FILE,
@@ -49,7 +50,7 @@ BYTES_PER_SAMPLE = {"f32le": 4, "s16le": 2, "s24le": 3}
 
 MAX_HELD_BYTES = 512 << 20
 """Memory for all stems together: invented; eight stereo tracks of a minute take 185 MB while they arrive as float32
-and 85 MB from then on."""
+and 85 MB from then on. Files beyond it are read again at each press."""
 
 STEM_BYTES = 4096
 """What a stem counts beside its audio, so that many tiny ones have their limit too."""
@@ -81,7 +82,7 @@ class Incoming:
 
     @property
     def n_bytes(self) -> int:
-        return self.data.nbytes + self.came.nbytes
+        return _room_for(len(self.data), self.data.shape[1], self.sample_rate)
 
     def put(self, first_frame: int, samples: bytes) -> None:
         """Takes a piece.
@@ -140,7 +141,7 @@ class StemStore:
     def __init__(self, max_bytes: int = MAX_HELD_BYTES, clock: Callable[[], float] = time.monotonic) -> None:
         self._max_bytes, self._clock = max_bytes, clock
         self._lock = threading.Lock()
-        self._stems: dict[Id, dict[str, Incoming | FloatArray]] = {}
+        self._stems: dict[Id, dict[str, Incoming | Stem]] = {}
         self._heard_s: dict[Id, float] = {}
         self.n_bytes = 0
 
@@ -169,7 +170,7 @@ class StemStore:
         frame_bytes = n_channels * BYTES_PER_SAMPLE[format]
         with self._lock:
             self._expire()
-            self._make_room(id, stem, n_frames * (frame_bytes + 1))
+            self._check_room(id, stem, _room_for(n_frames, frame_bytes, sample_rate))
             data, came = _untouched((n_frames, frame_bytes), np.uint8), _untouched((n_frames,), np.bool_)
             self._put(id, stem, Incoming(sample_rate, n_channels, format, data, came))
 
@@ -215,25 +216,29 @@ class StemStore:
             self.drop(id, stem)
             raise
         with self._lock:
-            self._put(id, stem, samples)
+            self._put(id, stem, Stem(samples=samples))
         return n_frames, []
 
     def file(self, id: Id, stem: str, path: str, gain: float = 1.0) -> int:
-        """Holds a sound file as a stem, its samples times a gain.
+        """Holds a sound file as a stem, its samples times a gain: decoded while there is room, else by its path.
 
         Returns:
             Its frames at 44.1 kHz.
 
         Raises:
-            What `read_audio` raises; TooBig: more bytes than are left.
+            What `read_audio` raises; TooBig: more stems than can be held.
         """
         if not 0 < gain <= MAX_GAIN:
             raise BadRequest("gain", found=f"{gain:g}", expected=f"above 0, up to {MAX_GAIN:g}")
-        samples = read_audio(path) * np.float32(gain)
+        by_path = Stem(path, gain=gain, stamp=stamp_of(path))
+        samples = by_path.read()
         with self._lock:
             self._expire()
-            self._make_room(id, stem, samples.nbytes)
-            self._put(id, stem, samples)
+            if samples.nbytes > self._room(id, stem):
+                self._check_room(id, stem, 0)
+                self._put(id, stem, by_path)
+            else:
+                self._put(id, stem, Stem(samples=samples))
         return len(samples)
 
     def drop(self, id: Id, stem: str) -> int:
@@ -242,11 +247,11 @@ class StemStore:
             self._expire()
             return self._remove(id, stem)
 
-    def take(self, id: Id, exclude: Collection[str] = ()) -> list[FloatArray]:
+    def take(self, id: Id, exclude: Collection[str] = ()) -> list[Stem]:
         """The stems held under an id, without those named in `exclude`. They stay there.
 
         Returns:
-            Each (T,) float32 mono at 44.1 kHz, read-only, in the order in which they came; at least one.
+            In the order in which they came; at least one.
 
         Raises:
             NotFound: none held, or none of a name to be left out.
@@ -266,6 +271,9 @@ class StemStore:
                     f"exclude {name[:64]}", found="no such stem", expected=nearest(name[:64], stems)[:200]
                 )
         wanted = [(name, stem) for name, stem in stems.items() if name not in exclude]
+        if not wanted:
+            raise NoSignal(f"id {id}", found="every stem left out", expected="at least one to hear")
+        whole = []
         for name, stem in wanted:
             if isinstance(stem, Incoming):
                 raise BadRequest(
@@ -274,15 +282,14 @@ class StemStore:
                     expected="a stem that has ended",
                     remedy="end or drop it",
                 )
-        if not wanted:
-            raise NoSignal(f"id {id}", found="every stem left out", expected="at least one to hear")
-        return [stem for _, stem in wanted]
+            whole.append(stem)
+        return whole
 
-    def left_out(self, id: Id, names: Collection[str]) -> list[FloatArray]:
+    def left_out(self, id: Id, names: Collection[str]) -> list[Stem]:
         """The stems of these names, where they are whole: what `take` leaves out."""
         with self._lock:
             stems = self._stems.get(id, {})
-            return [stem for name in names if isinstance(stem := stems.get(name), np.ndarray)]
+            return [stem for name in names if isinstance(stem := stems.get(name), Stem)]
 
     def expire(self) -> int:
         """Drops what was idle for `IDLE_S`; requests do so too. Returns the bytes still held."""
@@ -310,19 +317,22 @@ class StemStore:
         self._heard_s[id] = self._clock()
         return found
 
-    def _make_room(self, id: Id, stem: str, n_bytes: int) -> None:
-        """Drops the stem that is to be replaced. Raises TooBig where the new one has no room even so."""
+    def _room(self, id: Id, stem: str) -> int:
+        """Bytes left for a stem, in place of the one of that name."""
         old = self._stems.get(id, {}).get(stem)
-        n_other = self.n_bytes - (0 if old is None else _n_bytes(old))
-        if n_other + n_bytes + STEM_BYTES > self._max_bytes:
+        return self._max_bytes - self.n_bytes - STEM_BYTES + (0 if old is None else _n_bytes(old))
+
+    def _check_room(self, id: Id, stem: str, n_bytes: int) -> None:
+        """Raises TooBig."""
+        if n_bytes > (room := self._room(id, stem)):
             raise TooBig(
                 f"stem {stem}",
-                found=f"{n_bytes} bytes beside {n_other} held",
-                expected=f"at most {self._max_bytes} in all",
-                remedy="drop stems, send 16-bit or mono, or give files",
+                found=f"{n_bytes} bytes",
+                expected=f"at most {max(0, room)}, the rest of {self._max_bytes} for all stems together",
+                remedy="drop stems that are pressed with no more, or give this one as a file",
             )
 
-    def _put(self, id: Id, stem: str, value: Incoming | FloatArray) -> None:
+    def _put(self, id: Id, stem: str, value: Incoming | Stem) -> None:
         stems = self._stems.setdefault(id, {})
         if (old := stems.get(stem)) is not None:
             self.n_bytes -= _n_bytes(old)
@@ -391,8 +401,16 @@ def _untouched(shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
     return np.frombuffer(mmap.mmap(-1, size), dtype).reshape(shape)
 
 
-def _n_bytes(stem: Incoming | FloatArray) -> int:
-    return STEM_BYTES + (stem.n_bytes if isinstance(stem, Incoming) else stem.nbytes)
+def _room_for(n_frames: int, frame_bytes: int, sample_rate: int) -> int:
+    """What a stem in pieces counts: its bytes and which of them came, or what they become, where that is more."""
+    n_samples = math.ceil(n_frames * SAMPLE_RATE / sample_rate)  # (T,) float32
+    return max(n_frames * (frame_bytes + 1), 4 * n_samples)
+
+
+def _n_bytes(stem: Incoming | Stem) -> int:
+    if isinstance(stem, Incoming):
+        return STEM_BYTES + stem.n_bytes
+    return STEM_BYTES + (0 if stem.samples is None else stem.samples.nbytes)
 
 
 def _check_range(name: str, value: int, low: int, high: int) -> None:

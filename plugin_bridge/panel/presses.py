@@ -21,7 +21,7 @@ from encoders.errors import NotFound, SamplefitError
 from plugin_bridge.panel.one_shots import Ids, shown
 from plugin_bridge.panel.preview import cut_loop, target_lufs
 from plugin_bridge.panel.rhythm import Beat, Loop, choose_loop, find_beat, find_onsets
-from plugin_bridge.panel.sounds import mix_frames, outline, read_stem
+from plugin_bridge.panel.sounds import mix_frames, outline
 from plugin_bridge.press import Answer, Press, Stem
 
 MAX_PRESSES = 24
@@ -65,7 +65,7 @@ class Heard:
         start_s, length_s = self.press.start_s, self.press.length_s
         until_s = None if length_s is None else start_s + length_s
         try:
-            whole = mix_frames([read_stem(stem, until_s) for stem in stems])
+            whole = mix_frames(stem.frames(until_s) for stem in stems)
         except SamplefitError:
             return None
         part = whole[round(start_s * SAMPLE_RATE) : None if until_s is None else round(until_s * SAMPLE_RATE)]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
 
 from encoders.audio import SAMPLE_RATE, FloatArray, read_frames
-from plugin_bridge.press import Stem
 
 HIT_MAX_S = 8.0
 """Where a long one-shot is faded out when it is played: invented; what a crash does after that, no mix lets hear."""
@@ -59,20 +58,17 @@ def outline(samples: FloatArray, n: int) -> list[int]:
     return np.round(255 * peaks / max(float(peaks.max()), 1e-9)).astype(int).tolist()
 
 
-def read_stem(stem: Stem, until_s: float | None) -> FloatArray:
-    """(T, C) float32 at 44.1 kHz: a stem with its channels, where it was given with them.
+def mix_frames(tracks: Iterable[FloatArray]) -> FloatArray:
+    """The sum of tracks (T_i, C_i), C_i 1 or 2, that begin together: (max T_i, max C_i) float32.
 
-    Raises:
-        What `read_frames` raises.
+    They are asked for one after another, so that those read on the way need not be in memory together.
     """
-    if stem.samples is None:
-        return read_frames(stem.path, until_s=until_s)
-    return stem.samples if stem.samples.ndim == 2 else stem.samples[:, None]
-
-
-def mix_frames(tracks: Sequence[FloatArray]) -> FloatArray:
-    """The sum of tracks (T_i, C_i) that begin together: (max T_i, max C_i) float32."""
-    total = np.zeros((max(map(len, tracks)), max(track.shape[1] for track in tracks)), np.float32)
+    total = np.zeros((0, 1), np.float32)
     for track in tracks:
+        shape = max(len(total), len(track)), max(total.shape[1], track.shape[1])
+        if total.shape != shape:
+            grown = np.zeros(shape, np.float32)
+            grown[: len(total)] = total
+            total = grown
         total[: len(track)] += track
     return total

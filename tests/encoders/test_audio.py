@@ -186,8 +186,10 @@ def test_a_name_that_is_not_utf8_round_trips(tmp_path, write):
 
 
 def test_mix_sums_and_lets_the_longest_decide():
-    total = mix([np.float32([1, 2, 3]), np.float32([10])])
-    assert total.tolist() == [11, 2, 3]
+    stems = [np.float32(stem) for stem in ([10], [1, 2, 3], [1, 1], [5, 5, 5, 5])]
+    assert mix(iter(stems)).tolist() == [17, 8, 8, 5]
+    assert [stem.tolist() for stem in stems] == [[10], [1, 2, 3], [1, 1], [5, 5, 5, 5]], "left as they were"
+    assert mix(stems[:1]).tolist() == [10]
 
 
 def test_random_damage_is_an_error_of_ours_or_finite_audio(write):

@@ -19,7 +19,7 @@ from encoders.drum_types import SIX, TYPES
 from plugin_bridge.panel.guard import cookie_name
 from plugin_bridge.panel.loudness import integrated_lufs
 from plugin_bridge.panel.one_shots import make_shelf
-from plugin_bridge.press import Press, Stem
+from plugin_bridge.press import Press, Stem, stamp_of
 from plugin_bridge.settings import load_preset, wanted
 
 
@@ -101,6 +101,23 @@ def test_a_bounce_whose_files_are_gone_is_heard_in_mono(served, song, tmp_path):
     found, _ = served.panel.press(Press("gone", (Stem(path=str(path)),), want))
     path.unlink()
     assert np.array_equal(served.panel.presses.all()[0].music, found.bounce[:, None])
+
+
+def test_stems_that_are_held_by_their_paths_are_heard_as_the_press_heard_them(served, song, tmp_path):
+    """In stereo, at their gains; in mono where another file has taken the place of one."""
+    paths = [tmp_path / "bass.wav", tmp_path / "lead.wav"]
+    stereo = np.stack([song[0], 0.5 * song[1]], axis=1)
+    for path, sound in zip(paths, (stereo, song[1][: len(song[1]) // 2]), strict=True):
+        soundfile.write(path, sound, SAMPLE_RATE, subtype="FLOAT")
+    stems = tuple(Stem(str(path), gain=0.5, stamp=stamp_of(str(path))) for path in paths)
+    want = wanted(load_preset(served.state, "plain"))
+    for is_replaced in (False, True):
+        found, _ = served.panel.press(Press("by path", stems, want))
+        if is_replaced:
+            soundfile.write(paths[1], tone(1.0), SAMPLE_RATE, subtype="FLOAT")
+        music = served.panel.presses.all()[0].music
+        assert music.shape[1] == (1 if is_replaced else 2)
+        assert np.abs(music.mean(axis=1) - found.bounce).max() < 1e-6
 
 
 def test_why_a_hit_fits_is_told_of_each(served, song):

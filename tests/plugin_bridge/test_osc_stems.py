@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,6 +69,11 @@ class Song:
         return self.store.end("song", stem, crc32(data))
 
 
+def heard(song: Song, id: int | str = "song", exclude: Collection[str] = ()) -> list[np.ndarray]:
+    """(T,) float32 of each stem that a press would mix."""
+    return [stem.read() for stem in song.store.take(id, exclude)]
+
+
 @pytest.fixture
 def song() -> Song:
     return Song()
@@ -79,7 +84,7 @@ def song() -> Song:
 def test_every_format_gives_the_same_samples(song: Song, format: str, n_channels: int) -> None:
     frames = noise(70_000, n_channels)
     assert song.send(encoded(frames, format), n=n_channels, format=format) == (70_000, [])
-    (samples,) = song.store.take("song")
+    (samples,) = heard(song)
     assert samples.dtype == np.float32
     np.testing.assert_allclose(samples, frames.mean(axis=1) / (1 << 15), atol=1e-6)
 
@@ -94,7 +99,7 @@ def test_a_buffer_sounds_like_the_file(song: Song, write: Callable[..., Path]) -
     path = write("bass.wav", frames, 48_000, subtype="FLOAT")
     song.send(frames.astype("<f4").tobytes(), rate=48_000, n=2, format="f32le")
     assert song.store.file("song", "from file", os.fspath(path)) == len(read_audio(path))
-    buffered, from_file = song.store.take("song")
+    buffered, from_file = heard(song)
     np.testing.assert_array_equal(buffered, from_file)
 
 
@@ -120,7 +125,7 @@ def test_pieces_come_in_any_order_and_more_than_once(data: st.DataObject) -> Non
         song.store.data(1, "bass", first, raw[4 * first : 4 * (first + n)])
     if gaps:
         assert song.store.end(1, "bass", crc32(raw)) == (n_frames, [])
-    (samples,) = song.store.take(1)
+    (samples,) = heard(song, 1)
     np.testing.assert_allclose(samples, noise(n_frames, 2).mean(axis=1) / (1 << 15), atol=1e-6)
 
 
@@ -197,8 +202,8 @@ def test_what_is_no_number_is_refused_and_dropped(song: Song, value: float) -> N
 def test_one_stem_is_left_out_by_name(song: Song) -> None:
     for level, name in enumerate(("bass", "drums", "keys"), 1):
         song.send(np.full(4, level, "<f4").tobytes(), name, format="f32le")
-    assert [stem[0] for stem in song.store.take("song")] == [1, 2, 3]
-    assert [stem[0] for stem in song.store.take("song", ["drums"])] == [1, 3]
+    assert [stem[0] for stem in heard(song)] == [1, 2, 3]
+    assert [stem[0] for stem in heard(song, "song", ["drums"])] == [1, 3]
     with pytest.raises(NotFound, match="expected drums"):
         song.store.take("song", ["drum"])
     with pytest.raises(NoSignal):
@@ -208,7 +213,7 @@ def test_one_stem_is_left_out_by_name(song: Song) -> None:
 def test_a_changed_stem_replaces_the_old_one(song: Song) -> None:
     song.send(np.full(4, 0.25, "<f4").tobytes(), format="f32le")
     song.send(np.full(2, 0.5, "<f4").tobytes(), format="f32le")
-    assert song.store.take("song")[0].tolist() == [0.5, 0.5]
+    assert heard(song)[0].tolist() == [0.5, 0.5]
     assert song.store.n_bytes == STEM_BYTES + 8
 
 
@@ -217,15 +222,56 @@ def test_bytes_are_counted_and_given_back() -> None:
     song.store.begin("song", "a", SAMPLE_RATE, 1, 100, "s24le")
     assert song.store.n_bytes == STEM_BYTES + 400
     with pytest.raises(TooBig, match="drop stems"):
-        song.store.begin("song", "b", SAMPLE_RATE, 1, 201, "s16le")
-    song.store.begin("song", "b", SAMPLE_RATE, 1, 200, "s16le")
+        song.store.begin("song", "b", SAMPLE_RATE, 1, 151, "s16le")
+    song.store.begin("song", "b", SAMPLE_RATE, 1, 150, "s16le")
     with pytest.raises(TooBig):
         song.store.begin("song", "c", SAMPLE_RATE, 1, 1, "s16le")
-    song.store.begin("song", "b", SAMPLE_RATE, 1, 150, "s16le")  # its own room counts as free
+    song.store.begin("song", "b", SAMPLE_RATE, 1, 149, "s16le")  # its own room counts as free
     assert song.store.drop("song", "a") == 1
     assert song.store.drop("song", "a") == 0
     assert song.store.drop("song", "b") == 1
     assert song.store.n_bytes == 0
+
+
+def test_a_stem_counts_what_it_becomes() -> None:
+    """A low rate grows: 2 kHz as s16le takes 3 bytes a frame while it arrives, and 88 once it is converted."""
+    song = Song(max_bytes=STEM_BYTES + 88_200)
+    with pytest.raises(TooBig, match="give this one as a file"):
+        song.store.begin("song", "bass", 2000, 1, 1001, "s16le")
+    song.send(bytes(2000), rate=2000)
+    assert STEM_BYTES + 88_000 < song.store.n_bytes <= song.max_bytes
+
+
+def test_files_beyond_the_room_are_read_again_at_the_press(write: Callable[..., Path]) -> None:
+    song = Song(max_bytes=3 * STEM_BYTES + 4 * 44_100)
+    paths = [write(f"{n}.wav", tone(1.0, 200 + n)) for n in range(3)]
+    for path in paths:
+        assert song.store.file("song", path.name, os.fspath(path), 0.5) == 44_100
+    assert song.store.n_bytes == song.max_bytes, "one decoded, two by their paths"
+    for samples, path in zip(heard(song), paths, strict=True):
+        np.testing.assert_array_equal(samples, read_audio(path) * np.float32(0.5))
+
+    paths[0].unlink()
+    assert len(heard(song)) == 3, "it was decoded when it came"
+    paths[1].unlink()
+    for change in (lambda: None, lambda: write("1.wav", tone(0.5))):
+        change()
+        with pytest.raises(NotFound, match="another file than was given as a stem, or none"):
+            heard(song)
+    assert song.store.file("song", "1.wav", os.fspath(paths[1])) == 22_050
+    assert [len(samples) for samples in heard(song)] == [44_100, 22_050, 44_100]
+
+
+def test_a_stem_that_comes_again_takes_the_place_it_had(write: Callable[..., Path]) -> None:
+    song = Song(max_bytes=STEM_BYTES + 4 * 44_100)
+    path = write("bass.wav", tone(1.0))
+    for _ in range(2):
+        song.store.file("song", "bass", os.fspath(path))
+        assert song.store.n_bytes == song.max_bytes, "decoded both times"
+    song.store.file("song", "bass", os.fspath(write("bass.wav", tone(1.1))))
+    assert song.store.n_bytes == STEM_BYTES
+    with pytest.raises(TooBig, match="drop stems"):
+        song.store.begin("song", "keys", SAMPLE_RATE, 1, 44_100, "s16le")
 
 
 def test_stems_expire_when_nothing_is_heard_of_their_id(song: Song) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -59,10 +60,14 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command. 0: done. 2: the user can mend it, told in one line. A traceback and 1: a bug of ours."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # file names print as their bytes
+        # Always UTF-8, into a pipe on Windows too, where names of other scripts could not be written otherwise;
+        # those that are no Unicode come out as their bytes.
+        stream.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
     try:
         chosen = parser().parse_args(arguments)
-        return chosen.run(chosen) or 0
+        code = chosen.run(chosen) or 0
+        sys.stdout.flush()
+        return code
     except SamplefitError as error:
         print(f"samplefit: {error.text}", file=sys.stderr)
         return OURS if error.code == "internal" else MENDABLE
@@ -72,6 +77,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our stdout went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.stdout = None  # what it still holds cannot be written either, nor need it be tried at exit
+        print("samplefit: no space left on the disk that this writes to; free some", file=sys.stderr)
+        return MENDABLE
 
 
 if __name__ == "__main__":

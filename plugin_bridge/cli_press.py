@@ -108,6 +108,8 @@ def _answer_here(state: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         wished = {row.path for row in read_folders(state)} | (
             {folder} if folder and not _follows(state, folder) else set()
         )
+        for path in sorted(followed - wished):  # of a folder that was wished for once, or is followed no more
+            library.remove(path)
         for path in sorted(wished - followed):
             library.add(path, shown)
         library.sync(shown)

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -84,7 +85,25 @@ def run_serve(arguments: argparse.Namespace) -> None:
         here = running.Running(
             os.getpid(), host, server.port, *web, os.fspath(model), encoder.device, version
         )
-        running.announce(state, here)
+        switch = Switch(state, library, model)
+        told: running.Running | None = None  # what daemon.json says
+
+        def keep_up() -> None:
+            nonlocal told
+            daemon.tidy()
+            if not arguments.model:
+                switch.look()
+            now = replace(
+                here,
+                model=os.fspath(switch.serving),
+                device=library.encoder.device,
+                n_noise=server.counters.n_noise,
+            )
+            if now != told:
+                running.announce(state, now)
+                told = now
+
+        trouble = _tried(keep_up, "")
         try:
             ready = {
                 "ready": True,
@@ -100,30 +119,25 @@ def run_serve(arguments: argparse.Namespace) -> None:
                 while_ready.enter_context(announce.announced(host, server.port))
             for folder in arguments.folder:
                 threading.Thread(target=_follow, args=(library, absolute(folder)), daemon=True).start()
-            switch = Switch(state, library, model)
-            trouble = ""
             while not stop.wait(TIDY_EVERY_S):
-                try:
-                    daemon.tidy()
-                    if not arguments.model:
-                        switch.look()
-                    now = replace(
-                        here,
-                        model=os.fspath(switch.serving),
-                        device=library.encoder.device,
-                        n_noise=server.counters.n_noise,
-                    )
-                    if now != here:
-                        running.announce(state, now)
-                        here = now
-                except (OSError, SamplefitError) as error:  # a full disk: presses are answered all the same
-                    if str(error) != trouble:
-                        log.warning("the state folder cannot be kept up: %s", error)
-                    trouble = str(error)
-                else:
-                    trouble = ""
+                trouble = _tried(keep_up, trouble)
         finally:
             running.withdraw(state)
+
+
+def _tried(keep_up: Callable[[], None], trouble: str) -> str:
+    """Has the state folder kept up, and returns why it could not be: a full disk, say. Presses are answered all the same.
+
+    Args:
+        trouble: what it was last time, and is in the log by now.
+    """
+    try:
+        keep_up()
+    except (OSError, SamplefitError) as error:
+        if str(error) != trouble:
+            log.warning("the state folder cannot be kept up: %s", error)
+        return str(error)
+    return ""
 
 
 def _follow(library: Library, folder: str) -> None:

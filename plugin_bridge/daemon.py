@@ -6,13 +6,14 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from encoders.audio import FloatArray, mix
-from encoders.errors import BadRequest, SamplefitError
+from encoders.errors import BadRequest, Refused, SamplefitError
 from index.library import Library
 from plugin_bridge import addresses, replies, stems
 from plugin_bridge.addresses import Call
@@ -137,18 +138,17 @@ class Daemon:
                 for hit in found.hits
             ]
         except Exception as error:
-            if (
-                name is not None
-            ):  # a host that waits for the file must not wait for nothing, whoever is to blame
+            if name is not None:  # who waits for the file must not wait for nothing, whoever is to blame
                 bug = SamplefitError(
                     "the press", found=f"a bug: {type(error).__name__}", remedy="see the log"
                 )
-                write_failure(self._state, name, error if isinstance(error, SamplefitError) else bug)
+                with suppress(Refused):  # a full disk: OSC still tells what was wrong with the press
+                    write_failure(self._state, name, error if isinstance(error, SamplefitError) else bug)
             raise
-        if name is not None:
-            write_answer(self._state, name, told)
         for message in messages:
             reply(message)
+        if name is not None:
+            write_answer(self._state, name, told)
         return len(messages)
 
     def _mark(self, call: Call, reply: Reply) -> int:

@@ -100,6 +100,47 @@ def test_a_daemon_starts_and_answers_on_a_full_disk_and_without_a_library_says_w
     assert "Traceback" not in found.stderr
 
 
+def test_a_daemon_that_cannot_say_where_it_is_serves_and_says_so_when_there_is_room(tmp_path, drive):
+    state = drive("size=64m").point
+    make_package(tmp_path / "model")
+    write_library(tmp_path / "samples")
+    bounce = next((tmp_path / "samples").rglob("*.wav"))
+    serve = ("--model", tmp_path / "model", "--web", "off")
+    with serving(state, *serve) as daemon:
+        daemon.ask("/samplefit/folder/add", str(tmp_path / "samples"))
+    left = os.statvfs(state)
+    n_files = left.f_files - left.f_ffree
+    # Room for the catalogue's two files beside it, once the reserve is spent, and for no daemon.json.
+    subprocess.run(["mount", "-o", f"remount,nr_inodes={n_files + 1}", state], check=True)
+    with serving(state, *serve) as daemon:
+        assert not (state / "daemon.json").exists()
+        assert len(daemon.ask("/samplefit/suggest/file", str(bounce), "type", "kick", "k", 3)) == 4
+        subprocess.run(["mount", "-o", "remount,nr_inodes=0", state], check=True)
+        wait_until((state / "daemon.json").exists)
+
+
+def test_a_press_keeps_its_hits_where_its_answer_file_has_no_room(tmp_path, drive):
+    state = drive("size=3m").point
+    make_package(tmp_path / "model")
+    write_library(tmp_path / "samples")
+    bounce = next((tmp_path / "samples").rglob("*.wav"))
+    with serving(state, "--model", tmp_path / "model", "--web", "off") as daemon:
+        daemon.ask("/samplefit/folder/add", str(tmp_path / "samples"))
+        ballast = fill(state)
+        with daemon.client() as client:
+            client.send("/samplefit/suggest/file", 7, str(bounce), "type", "kick", "k", 3, "answer", "host")
+            *hits, failed = (client.receive() for _ in range(4))
+        assert [hit.address for hit in hits] == 3 * ["/samplefit/hit"]
+        assert failed.arguments[:3] == (7, "/samplefit/suggest/file", "refused")
+        assert str(state / "answers") in failed.arguments[3] and "free some disk space" in failed.arguments[3]
+        with pytest.raises(Failed, match="k: found 0"):
+            daemon.ask("/samplefit/suggest/file", str(bounce), "k", 0, "answer", "host")
+        done = samplefit("suggest", bounce, "--json", state=state)
+        assert done.returncode == 2 and "free some disk space" in done.stderr and done.stdout == ""
+        ballast.unlink()
+        assert samplefit("suggest", bounce, "--json", state=state).returncode == 0
+
+
 def test_a_quota_of_the_catalogue_stands_in_for_a_full_disk_where_nothing_can_be_mounted(
     tmp_path, monkeypatch
 ):

@@ -29,9 +29,6 @@ SYNTHETIC_SHARE = 0.35
 """Of electronic arrangements, those with a calculated kit, which no other song has: invented."""
 
 HELD_OUT_SOUNDFONT = "TimGM6mb"
-LMMS_KIT = "lmms"
-"""LMMS's own drum samples: a project outside their cell gets others in their place."""
-
 DRUMS = ("kick", "snare", "hihat", "openhat", "crash", "ride", "tom", "clap", "percussion")
 """The sounds of a kit: CONTRACT's types, with the open hi-hat apart. A stem holds both hi-hats."""
 
@@ -90,7 +87,7 @@ _KITS = (
     ("lm2", "train", "electronic", "sampled", "DM_LM-2", "public domain"),
     ("sonicpi-bd", "train", "electronic", "sonicpi", "bd_|sn_", "CC0-1.0"),
     ("sonicpi-elec", "train", "electronic", "sonicpi", "elec_", "CC0-1.0"),
-    (LMMS_KIT, "train", "electronic", "lmms", "", "GPL-2.0-or-later"),
+    ("lmms", "train", "electronic", "lmms", "", "GPL-2.0-or-later"),
     ("sonicpi-drum", "eval", "acoustic", "sonicpi", "drum_", "CC0-1.0"),
     ("tr505", "eval", "electronic", "sampled", "DM_TR-505", "public domain"),
     (

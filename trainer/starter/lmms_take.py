@@ -19,7 +19,7 @@ import soundfile
 from encoders.audio import SAMPLE_RATE, FloatArray
 from encoders.errors import NotFound
 from trainer.starter.finished import Finished, heard
-from trainer.starter.kits import LMMS_KIT, Kit
+from trainer.starter.kits import Kit
 from trainer.starter.lmms import DRUM_BANKS, STEP_LENGTH, TICKS_PER_BEAT, bar_ticks, load, tempo
 from trainer.starter.lmms_stems import Voice, Window, as_1_2, sounds_in, stem_project, voices
 from trainer.starter.score import MAX_PARTS, Part, Score, Unusable, as_notes, excerpt
@@ -37,7 +37,6 @@ def take_project(
     rng: np.random.Generator,
     kits: tuple[Kit, ...],
     soundfont: Path,
-    own_samples: bool = True,
 ) -> Finished:
     """Plays 20 to 40 s of a project, where most of it sounds; drums by the names of samples and tracks.
 
@@ -47,7 +46,6 @@ def take_project(
     Args:
         kits: with files; for the drums whose samples are not here, one file for each.
         soundfont: instead of the soundfonts that are not here.
-        own_samples: False puts the kits in place of LMMS's own drum samples too.
 
     Raises:
         NotFound: LMMS is not installed.
@@ -58,7 +56,7 @@ def take_project(
         raise NotFound("lmms", found="no such program", remedy="install it (Debian: lmms)")
     root = as_1_2(load(path))
     factory = Path(program).resolve().parents[1] / "share" / "lmms" / "samples"
-    playable, taken = _furnished(voices(root), factory, kits, soundfont, own_samples, rng)
+    playable, lent = _furnished(voices(root), factory, kits, soundfont, rng)
     tick_s = 60 / tempo(root) / TICKS_PER_BEAT
     chosen = excerpt(_score(playable, tick_s), rng)
     bar = int(bar_ticks(root))
@@ -78,7 +76,7 @@ def take_project(
         {name: name for name in stems if name in kinds},
         start * tick_s,
         chosen.length_s,
-        tuple(sorted(taken)),
+        tuple(sorted(lent)),
     )
 
 
@@ -115,12 +113,10 @@ def _furnished(
     factory: Path,
     kits: tuple[Kit, ...],
     soundfont: Path,
-    own_samples: bool,
     rng: np.random.Generator,
 ) -> tuple[list[Voice], set[str]]:
-    """The voices with files that are here, without those that nothing can stand in for, and the kits that they take."""
+    """The voices with files that are here, without those that nothing can stand in for, and the kits that lend them files."""
     furnished: list[Voice] = []
-    taken: set[str] = set()
     lent: dict[str, tuple[str, Path] | None] = {}
     for voice in found:
         instrument = copy.deepcopy(voice.instrument)
@@ -131,18 +127,16 @@ def _furnished(
         elif plugin.get("name") == "audiofileprocessor":
             source = sound.get("src") or ""
             own = factory / source.rpartition(":")[2].lstrip("/")
-            if own.is_file() and (own_samples or not voice.drum):
+            if own.is_file():
                 sound.set("src", str(own))
-                taken.add(LMMS_KIT)
             else:
                 if source not in lent:
                     lent[source] = _lend(kits, voice.drum, rng)
                 if not (file := lent[source]):
                     continue
                 sound.attrib |= {"src": str(file[1]), "sframe": "0", "eframe": "1", "looped": "0"}
-                taken.add(file[0])
         furnished.append(replace(voice, instrument=instrument))
-    return furnished, taken
+    return furnished, {file[0] for file in lent.values() if file}
 
 
 def _lend(

@@ -20,7 +20,6 @@ from trainer.starter.grooves import read_groove
 from trainer.starter.kits import (
     HELD_OUT_SOUNDFONT,
     HELD_OUT_SOURCES,
-    LMMS_KIT,
     Kit,
     cell_of_song,
     choose,
@@ -120,10 +119,7 @@ def _finished_take(
         take = take_module(Path(song.path), rng)
     else:
         lenders = tuple(kit for kit in kits if (kit.cell, kit.origin) == (cell, "electronic") and kit.sounds)
-        own_samples = any(kit.name == LMMS_KIT for kit in lenders)
-        take = take_project(
-            Path(song.path), rng, lenders, _soundfont(soundfonts, song, cell, rng), own_samples
-        )
+        take = take_project(Path(song.path), rng, lenders, _soundfont(soundfonts, song, cell, rng))
     _check(take.stems, take.kinds)
     peak = float(np.abs(sum(take.stems.values())).max())
     stems = {name: audio * np.float32(min(1.0, 0.97 / peak)) for name, audio in take.stems.items()}
@@ -135,7 +131,12 @@ def _finished_take(
         "production": None,
         "finish": None,
     }
-    licence = f"{licence_of(song)}; kit {lent}" if lent else licence_of(song)
+    licences = [
+        licence_of(song),
+        played_by_lmms(song) and "LMMS's samples GPL-2.0-or-later",
+        lent and f"kit {lent}",
+    ]
+    licence = "; ".join(one for one in licences if one)
     return Take(stems, take.kinds, "electronic", (song.name, *take.kits), licence, detail)
 
 

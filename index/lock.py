@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 from encoders.errors import Busy, Refused
 
 NAME = "lock"
+
+PATIENCE_S, RETRY_S = 0.1, 0.002
+"""How long a lock that is taken is tried for: `is_held` takes it for a moment, too."""
 
 
 class StateLock:
@@ -30,7 +34,7 @@ class StateLock:
             raise Refused(
                 str(state), found=error.strerror or str(error), expected="a folder that can be written"
             ) from None
-        if not _try_lock(self._file.fileno()):
+        if not _lock(self._file.fileno()):
             self._file.seek(0)
             holder = self._file.read(32).decode("ascii", "replace").strip()
             self._file.close()
@@ -54,15 +58,24 @@ def is_held(state: Path) -> bool:
     """Whether some process holds a state folder."""
     try:
         with open(Path(state) / NAME, "r+b") as file:
-            return not _try_lock(file.fileno())
+            return not _try_lock(file.fileno(), shared=True)
     except OSError:
         return False
+
+
+def _lock(handle: int) -> bool:
+    until_s = time.monotonic() + PATIENCE_S
+    while not _try_lock(handle):
+        if time.monotonic() >= until_s:
+            return False
+        time.sleep(RETRY_S)
+    return True
 
 
 if os.name == "nt":
     import msvcrt
 
-    def _try_lock(handle: int) -> bool:
+    def _try_lock(handle: int, shared: bool = False) -> bool:  # there is only one kind of lock here
         os.lseek(handle, 1 << 30, os.SEEK_SET)  # beyond the process id, which others have to be able to read
         try:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
@@ -73,9 +86,9 @@ if os.name == "nt":
 else:
     import fcntl
 
-    def _try_lock(handle: int) -> bool:
+    def _try_lock(handle: int, shared: bool = False) -> bool:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True

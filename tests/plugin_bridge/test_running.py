@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 
 import pytest
+from daemon import wait_until
 
 from encoders.errors import Busy, Refused
 from encoders.package import STARTER
-from index.lock import StateLock
+from index.lock import StateLock, is_held
 from plugin_bridge import running
 from plugin_bridge.client import Client
 from plugin_bridge.server import OscServer
@@ -28,6 +30,39 @@ def test_a_daemon_is_found_only_by_the_lock_of_its_own_state_folder(tmp_path):
         lock = StateLock(tmp_path)
         assert running.find(tmp_path) == said_to_be(server.port)
         lock.release()
+
+
+def test_who_looks_whether_a_state_folder_is_held_is_in_nobodys_way(tmp_path):
+    """Neither in that of one who takes it, nor in another's who looks."""
+    StateLock(tmp_path).release()
+    looks = threading.Event()
+    found = []
+
+    def look() -> None:
+        while not looks.is_set():
+            found.append(is_held(tmp_path))
+
+    watchers = [threading.Thread(target=look) for _ in range(2)]
+    for watcher in watchers:
+        watcher.start()
+    try:
+        wait_until(lambda: len(found) > 2000)
+        assert not any(found)
+        for _ in range(200):
+            lock = StateLock(tmp_path)
+            assert is_held(tmp_path)
+            lock.release()
+    finally:
+        looks.set()
+        for watcher in watchers:
+            watcher.join()
+
+
+def test_a_state_folder_has_one_holder(tmp_path):
+    lock = StateLock(tmp_path)
+    with pytest.raises(Busy, match=f"in use by process {os.getpid()}"):
+        StateLock(tmp_path)
+    lock.release()
 
 
 def test_a_daemon_that_ends_before_it_answers_is_told():

@@ -91,9 +91,10 @@ def run_use(arguments: argparse.Namespace) -> None:
     open_encoder(
         open_package(folder), device="cpu", n_threads=1
     )  # refuse now what would refuse to serve later
+    daemon = running.find(state)  # one that refuses us does so before anything is changed
     use_model(state, folder)
     print(f"{read_card(folder).name} is in use")
-    if running.find(state):
+    if daemon:
         print("the running daemon answers with the old model until it has encoded the library for this one")
 
 

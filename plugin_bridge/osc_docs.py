@@ -66,7 +66,7 @@ _RULES = f"""\
   threads, 39 MB more than before and an empty log ([benchmarks/attack.py](../benchmarks/attack.py)).
 - What is no OSC, or addressed to nobody here, is counted in `samplefit status` and not answered.
 - Beyond this machine the daemon listens only when it was given a token, which each request then carries as its
-  option `token`. One without is `refused`, and in silence where the refusal would be longer than the request.
+  option `token`. One without is `refused`, over UDP in silence where the refusal would be longer than the request.
 
 ## Discovery
 `samplefit serve --announce` (or `SAMPLEFIT_ANNOUNCE=1` in its environment) tells programs nearby where it listens, as

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from encoders.artefacts import write_bytes
-from encoders.errors import SamplefitError
+from encoders.errors import Refused, SamplefitError
 from index.lock import is_held
 from plugin_bridge.addresses import TROUBLE
-from plugin_bridge.client import Client
+from plugin_bridge.client import Client, Failed
 
 TOKEN_VARIABLE = "SAMPLEFIT_TOKEN"
 """What every request must carry, where the daemon listens beyond this machine; read by daemon and shell alike."""
@@ -62,6 +62,9 @@ def find(state: Path) -> Running | None:
     """The daemon of this state folder, or None: no file, a stale one, or nobody who answers there.
 
     A killed daemon's port may be another's by now, of another state folder; only ours holds this one's lock.
+
+    Raises:
+        Refused: it wants a token, and another than ours.
     """
     if not is_held(state):
         return None
@@ -69,6 +72,15 @@ def find(state: Path) -> Running | None:
         running = Running(**json.loads(_file(state).read_text("utf-8")))
         with running.connected(FIND_TIMEOUT_S) as client:
             replies = client.ask("/samplefit/status")
+    except Failed as error:
+        if error.code != Refused.code:
+            return None
+        raise Refused(
+            f"the daemon at {running.osc_host}:{running.osc_port}",
+            found=f"{'another' if os.environ.get(TOKEN_VARIABLE) else 'no'} token in {TOKEN_VARIABLE} here",
+            expected="the one that it was started with",
+            remedy=f"set {TOKEN_VARIABLE} to it",
+        ) from None
     except (OSError, ValueError, TypeError, SamplefitError):
         return None
     return replace(running, trouble=tuple(str(row.arguments[1]) for row in replies if row.address == TROUBLE))

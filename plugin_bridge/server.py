@@ -57,7 +57,7 @@ class OscServer:
         host: an address of this machine; beyond loopback only with a `token`.
         port: 0 takes a free one.
         token: what each request must then carry as its option `token`. Without it the answer is `refused`, and
-            only where it is no longer than the request, so that nobody can be flooded by way of us.
+            over UDP only where it is no longer than the request, so that nobody can be flooded by way of us.
 
     Attributes:
         port: the port in use, once entered.
@@ -166,7 +166,7 @@ class OscServer:
         if self._token and not self._has_token(message):
             self.counters.n_tokenless += 1
             refusal = _refusal(message, Refused("token", found="none, or another"))
-            if len(refusal) <= n_bytes:
+            if len(refusal) <= n_bytes or isinstance(sender, Connection):  # whose address is not forged
                 send(refusal)
             return
         try:

@@ -227,6 +227,13 @@ def test_a_token_is_asked_of_every_request(service: Service) -> None:
     assert [call.id for call in service.calls] == [3]
 
 
+def test_over_tcp_a_refusal_is_always_sent(service: Service) -> None:
+    """Its sender's address is not forged, and a shell has to tell a daemon that refuses it from one that hangs."""
+    with OscServer(service, port=0, token="t") as server, Client("127.0.0.1", server.port) as client:
+        client.send("/samplefit/status", 1)
+        assert client.receive().arguments[:3] == (1, "/samplefit/status", "refused")
+
+
 def test_a_bundle_without_token_gains_nothing(service: Service) -> None:
     element = encode(Message("/samplefit/status", ("x" * 40,)))
     packet = b"#bundle\0" + bytes(8) + (struct.pack(">i", len(element)) + element) * 50

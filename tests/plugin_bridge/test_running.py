@@ -7,7 +7,7 @@ import socket
 import threading
 
 import pytest
-from daemon import wait_until
+from daemon import samplefit, wait_until
 
 from encoders.errors import Busy, Refused
 from encoders.package import STARTER
@@ -28,6 +28,24 @@ def test_a_daemon_is_found_only_by_the_lock_of_its_own_state_folder(tmp_path):
         running.announce(tmp_path, said_to_be(server.port))
         assert running.find(tmp_path) is None, "killed, and another daemon has its port"
         lock = StateLock(tmp_path)
+        assert running.find(tmp_path) == said_to_be(server.port)
+        lock.release()
+
+
+def test_a_daemon_that_wants_another_token_is_told_from_none(tmp_path, monkeypatch):
+    monkeypatch.delenv("SAMPLEFIT_TOKEN", raising=False)
+    with OscServer(Service(), port=0, token="sesame") as server:
+        running.announce(tmp_path, said_to_be(server.port))
+        lock = StateLock(tmp_path)
+        with pytest.raises(Refused, match=rf"{server.port}: found no token in SAMPLEFIT_TOKEN here"):
+            running.find(tmp_path)
+        for command in (("status",), ("suggest", __file__), ("sync",)):
+            done = samplefit(*command, state=tmp_path)
+            assert done.returncode == 2 and "set SAMPLEFIT_TOKEN to it" in done.stderr, done.stderr
+        monkeypatch.setenv("SAMPLEFIT_TOKEN", "x")
+        with pytest.raises(Refused, match="found another token"):
+            running.find(tmp_path)
+        monkeypatch.setenv("SAMPLEFIT_TOKEN", "sesame")
         assert running.find(tmp_path) == said_to_be(server.port)
         lock.release()
 

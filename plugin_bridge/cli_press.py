@@ -17,7 +17,7 @@ from encoders.session import open_encoder
 from index.library import Library, read_folders
 from plugin_bridge import running
 from plugin_bridge.cli_common import absolute, add_json, print_json, print_table, progress
-from plugin_bridge.press import Engine, Press, Stem, answer, document
+from plugin_bridge.press import Engine, Press, Stem, answer, check_tempo, document
 from plugin_bridge.settings import find_model, load_preset, model_in_use, state_folder, wanted
 
 PROBE_S = 0.1
@@ -49,6 +49,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run_suggest(arguments: argparse.Namespace) -> None:
     state = state_folder(arguments.state)
+    check_tempo(arguments.tempo)
     daemon = None if arguments.model else running.find(state)
     found = _ask(daemon, state, arguments) if daemon else _answer_here(state, arguments)
     if arguments.json:

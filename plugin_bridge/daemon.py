@@ -13,12 +13,12 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from encoders.audio import FloatArray, mix
-from encoders.errors import BadRequest, Refused, SamplefitError
+from encoders.errors import Refused, SamplefitError
 from index.library import Library
 from plugin_bridge import addresses, replies, stems
 from plugin_bridge.addresses import Call
 from plugin_bridge.answers import check_name, write_answer, write_failure
-from plugin_bridge.press import Answer, Engine, Press, Stem, answer, document
+from plugin_bridge.press import Answer, Engine, Press, Stem, answer, check_tempo, document
 from plugin_bridge.server import Reply
 from plugin_bridge.settings import load_preset, wanted
 
@@ -28,9 +28,6 @@ OnPress = Callable[[Press, Answer, dict[str, Any]], None]
 """Told of a press that was answered, and of its answer as the contract's JSON; must return at once."""
 
 PROGRESS_EVERY_S = 0.25
-
-SLOWEST_BPM, FASTEST_BPM = 5.0, 1000.0
-"""Tempi that hosts allow, about."""
 
 
 class Daemon:
@@ -128,7 +125,7 @@ class Daemon:
             types = tuple(str(value) for value in call.options.get("type", ()))
             want = wanted(preset, _one(call, "k", int), types, _one(call, "folder", str))
             start_s, length_s = _one(call, "start", float) or 0.0, _one(call, "length", float)
-            tempo_bpm = _tempo(call)
+            tempo_bpm = check_tempo(_one(call, "tempo", float))
             heard, replaced = bounced()
             found, told = self.press(
                 Press(call.id, heard, want, preset.n_windows, start_s, length_s, replaced, name, tempo_bpm)
@@ -211,16 +208,6 @@ def _one(call: Call, key: str, kind: Callable[[Any], T]) -> T | None:
     """The value of an option that is given once, or None."""
     values = call.options.get(key)
     return kind(values[0]) if values else None
-
-
-def _tempo(call: Call) -> float | None:
-    """Raises BadRequest for what is no tempo."""
-    bpm = _one(call, "tempo", float)
-    if bpm is not None and not SLOWEST_BPM <= bpm <= FASTEST_BPM:
-        raise BadRequest(
-            "tempo", found=f"{bpm:g}", expected=f"{SLOWEST_BPM:g} to {FASTEST_BPM:g} beats a minute"
-        )
-    return bpm
 
 
 class Stop:

@@ -19,6 +19,9 @@ from index.snapshot import Snapshot
 from index.taste import Taste
 from plugin_bridge.fits import with_fits
 
+SLOWEST_BPM, FASTEST_BPM = 5.0, 1000.0
+"""Tempi that hosts allow, about."""
+
 
 @dataclass(frozen=True, eq=False)
 class Stem:
@@ -166,6 +169,19 @@ def answer(press: Press, engine: Engine, clock: Callable[[], float] = time.perf_
     seconds = len(audio) / SAMPLE_RATE
     n_learned = taste.n_marks if taste else 0
     return Answer(press.id, hits, len(press.stems), len(windows), seconds, timings, audio, query, n_learned)
+
+
+def check_tempo(bpm: float | None) -> float | None:
+    """`bpm`, if it is a tempo or None.
+
+    Raises:
+        BadRequest: it is not.
+    """
+    if bpm is not None and not SLOWEST_BPM <= bpm <= FASTEST_BPM:
+        raise BadRequest(
+            "tempo", found=f"{bpm:g}", expected=f"{SLOWEST_BPM:g} to {FASTEST_BPM:g} beats a minute"
+        )
+    return bpm
 
 
 def bounce(press: Press) -> FloatArray:

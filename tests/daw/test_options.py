@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,6 +45,17 @@ def test_what_is_no_tempo_is_refused(daemon: Daemon, tones: list[str], tempo: fl
     with pytest.raises(Failed, match="tempo"):
         daemon.ask("/samplefit/suggest/file", tones[0], "tempo", tempo, "answer", "host")
     assert "bad-request" in (daemon.state / "answers" / "host.tsv").read_text()
+
+
+@pytest.mark.parametrize("tempo", ["nan", "-1", "1001"])
+def test_what_is_no_tempo_is_refused_without_a_daemon(
+    tmp_path: Path, daemon: Daemon, tones: list[str], tempo: str
+) -> None:
+    for state in (tmp_path / "state", daemon.state):
+        done = samplefit("suggest", tones[0], "--tempo", tempo, state=state)
+        assert done.returncode == 2 and f"tempo: found {tempo}; expected 5 to 1000" in done.stderr, (
+            done.stderr
+        )
 
 
 def test_a_gain_makes_a_stem_louder(daemon: Daemon, tones: list[str]) -> None:

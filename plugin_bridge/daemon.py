@@ -18,7 +18,7 @@ from index.library import Library
 from plugin_bridge import addresses, replies, stems
 from plugin_bridge.addresses import Call
 from plugin_bridge.answers import check_name, write_answer, write_failure
-from plugin_bridge.press import Answer, Engine, Press, Stem, answer, check_tempo, document
+from plugin_bridge.press import Answer, Engine, Press, Stem, answer, check_tempo, document, to_keep
 from plugin_bridge.server import Reply
 from plugin_bridge.settings import load_preset, wanted
 
@@ -84,7 +84,7 @@ class Daemon:
         told = document(found, engine, 1000 * (self._clock() - began), self._library.pending)
         self._queries.append((found.query, engine.snapshot.model))
         self._library.marks.show(found.hits)
-        self._on_press(press, found, told)
+        self._on_press(to_keep(press, found), found, told)
         return found, told
 
     def tidy(self) -> None:

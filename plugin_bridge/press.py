@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -202,9 +202,7 @@ def bounce(press: Press) -> FloatArray:
         )
     until_s = None if press.length_s is None else press.start_s + press.length_s
     whole = mix(stem.read(until_s) for stem in press.stems)
-    part = whole[
-        round(press.start_s * SAMPLE_RATE) : None if until_s is None else round(until_s * SAMPLE_RATE)
-    ]
+    part = _part(whole, press)
     if not len(part):
         raise NoSignal(
             "the bounce",
@@ -212,6 +210,27 @@ def bounce(press: Press) -> FloatArray:
             expected=f"sound from {press.start_s:g} s",
         )
     return part
+
+
+def _part(whole: FloatArray, press: Press) -> FloatArray:
+    """(T,) float32 → (T',) float32: the part of it that the press asks for."""
+    until_s = None if press.length_s is None else press.start_s + press.length_s
+    return whole[
+        round(press.start_s * SAMPLE_RATE) : None if until_s is None else round(until_s * SAMPLE_RATE)
+    ]
+
+
+def to_keep(press: Press, answer: Answer) -> Press:
+    """The press as whoever keeps it should: without the memory of stems that their mono bounce tells as well.
+
+    Only what has more channels than the bounce, or is read from its file again, stays as it was.
+    """
+    if not any(stem.samples is not None and stem.samples.ndim == 1 for stem in press.stems):
+        return press
+    replaced = press.replaced
+    if replaced is not None:
+        replaced = Stem(samples=_part(replaced.read(), press))
+    return replace(press, stems=(Stem(samples=answer.bounce),), replaced=replaced, start_s=0.0, length_s=None)
 
 
 def document(answer: Answer, engine: Engine, total_ms: float, pending: int = 0) -> dict[str, Any]:

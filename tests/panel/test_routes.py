@@ -103,6 +103,20 @@ def test_a_bounce_whose_files_are_gone_is_heard_in_mono(served, song, tmp_path):
     assert np.array_equal(served.panel.presses.all()[0].music, found.bounce[:, None])
 
 
+def test_stems_that_lie_in_memory_are_kept_once_as_their_bounce(served, song):
+    """With the track being replaced beside it, from the same moment on."""
+    bass, lead = song
+    stems = tuple(Stem(samples=samples) for samples in (bass, lead, 0.5 * bass))
+    want = wanted(load_preset(served.state, "plain"))
+    press = Press("in memory", stems, want, start_s=1.0, length_s=2.0, replaced=Stem(samples=lead))
+    found, told = served.panel.press(press)
+    heard = served.panel.presses.all()[0]
+    assert [stem.samples is found.bounce for stem in heard.press.stems] == [True]
+    assert np.array_equal(heard.music, found.bounce[:, None])
+    assert np.array_equal(heard.original, lead[SAMPLE_RATE : 3 * SAMPLE_RATE, None])
+    assert told["query"]["stems"] == 3
+
+
 def test_stems_that_are_held_by_their_paths_are_heard_as_the_press_heard_them(served, song, tmp_path):
     """In stereo, at their gains; in mono where another file has taken the place of one."""
     paths = [tmp_path / "bass.wav", tmp_path / "lead.wav"]

@@ -87,6 +87,8 @@ class Library:
             raise Refused(str(state), found=error.strerror or str(error), expected="a state folder") from None
         self._clock = clock
         self._syncing = threading.Lock()
+        self._swapping = threading.Lock()  # for the snapshot; taken after `_syncing` where both are
+        self._n_removed = 0  # folders, in this life: a scan looks at it to leave theirs
         self._adopting = threading.Lock()
         self._closing = threading.Event()
         self._settled_at: int | None = None  # the revision at which what was read had its key and its type
@@ -128,7 +130,7 @@ class Library:
             if self._follower:
                 self._follower.stop()
             self._keeper.close()
-            with self._syncing:
+            with self._syncing, self._swapping:
                 self._porter.is_busy(ANSWER_LIMIT_S)
                 self._catalogue.set_watching("")
 
@@ -164,11 +166,12 @@ class Library:
             guesser = Guesser(self._catalogue, model, card.dim)
             guesser.guess()
             keeper = Keeper(self.state, self._catalogue, model, card)
-            snapshot = keeper.load()
-            use_model(self._catalogue, self.state, card.digest)
-            before, self._keeper = self._keeper, keeper
-            self._model, self._guesser, self._settled_at = model, guesser, None
-            self.encoder, self.snapshot = encoder, snapshot
+            with self._swapping:
+                snapshot = keeper.load()
+                use_model(self._catalogue, self.state, card.digest)
+                before, self._keeper = self._keeper, keeper
+                self._model, self._guesser, self._settled_at = model, guesser, None
+                self.encoder, self.snapshot = encoder, snapshot
             self.marks.use(card.digest)
             self._keep()
         return before
@@ -190,29 +193,29 @@ class Library:
         if not os.path.isdir(folder) or not os.access(folder, os.R_OK | os.X_OK):
             raise Refused(name, found="not a folder that can be listed", expected="a folder of samples")
         with self._catalogue.change() as db:
-            db.execute(
-                "INSERT OR IGNORE INTO folders (path, volume, state) VALUES (?, ?, 'online')",
-                (folder, volume_of(folder)),
-            )
+            db.execute(_PUT_FOLDER, (folder, volume_of(folder)))
             if portable is not None:
                 db.execute("UPDATE folders SET portable = ? WHERE path = ?", (portable, folder))
         self.sync(progress)
         self._wake_follower()
 
     def remove(self, path: bytes | str) -> None:
-        """Follows a folder no more. Its one-shots' keys and marks are kept, should it come back.
+        """Follows a folder no more; a scan under way is not waited for, it leaves the folder's files.
+
+        Its one-shots' keys and marks are kept, should it come back.
 
         Raises:
             NotFound: it is not followed.
         """
-        with self._syncing:
+        with self._swapping:
             with self._catalogue.change() as db:
                 n_removed = db.execute("DELETE FROM folders WHERE path = ?", (_absolute(path),)).rowcount
             if not n_removed:
                 raise NotFound(
                     os.fsdecode(path), found="not a folder of this library", remedy="see `samplefit folders`"
                 )
-            self._publish()
+            self._n_removed += 1
+            self._swap_in()
         self._wake_follower()
 
     def restore(self, path: bytes | str) -> None:
@@ -334,11 +337,12 @@ class Library:
 
     def _keep(self) -> None:
         """Has the large table kept on disk, and searches it in the form that comes back."""
-        self.snapshot = self._keeper.keep(self.snapshot, self._take)
+        with self._swapping:
+            self.snapshot = self._keeper.keep(self.snapshot, self._take)
 
     def _take(self, old: Table, new: Table) -> None:
         """Puts a better form of the same large table into the snapshot, from another thread."""
-        with self._syncing:
+        with self._swapping:
             if self.snapshot.tables[0].rows is old.rows:
                 base = replace(self.snapshot.tables[0], forests=new.forests)
                 self.snapshot = replace(self.snapshot, tables=(base, *self.snapshot.tables[1:]))
@@ -398,15 +402,18 @@ class Library:
             The paths left waiting because they changed less than `hold_still_s` ago.
         """
 
-        def told_unless_closing(done: int, total: int) -> None:
+        def told_unless_in_vain(done: int, total: int) -> None:
             if self._closing.is_set():
                 raise Busy("the library", found="it is being closed", remedy="sync again later")
+            if self._n_removed != n_removed:
+                raise _FolderRemoved
             told(done, total)
 
         tried: set[tuple[bytes, int]] = (
             set()
         )  # a file once to be read, and once more for a key of its content
         while True:
+            n_removed = self._n_removed
             with self._catalogue.reading() as db:
                 waiting = {
                     path: job
@@ -420,11 +427,19 @@ class Library:
             old = {path: job for path, job in waiting.items() if path not in young}
             if not old:
                 return tuple(sorted(young))
+            try:
+                examine(self._catalogue, decoders, encoder, model, old, told_unless_in_vain)
+            except _FolderRemoved:  # on with what waits in the others
+                continue
             tried |= {(path, job.changed_ns) for path, job in old.items()}
-            examine(self._catalogue, decoders, encoder, model, old, told_unless_closing)
 
     def _publish(self) -> int:
-        """Swaps in a snapshot of the catalogue as it is now."""
+        """Swaps in a snapshot of the catalogue as it is now; returns its revision."""
+        with self._swapping:
+            return self._swap_in()
+
+    def _swap_in(self) -> int:
+        """`_publish` for who holds `_swapping`."""
         old, card = self.snapshot, self.encoder.card
         with read_only(self.state) as db:
             revision = revision_of(db)
@@ -438,6 +453,17 @@ class Library:
             else:
                 self.snapshot = advanced(old, db, self._model, card.dim, revision)
         return revision
+
+
+class _FolderRemoved(Exception):
+    """A folder was removed while its files may be under way."""
+
+
+_PUT_FOLDER = """
+    INSERT OR IGNORE INTO folders (id, path, volume, state)
+    SELECT value, ?, ?, 'online' FROM meta WHERE key = 'revision'
+"""
+"""No number is ever given twice: a scan may still hold that of a folder removed meanwhile."""
 
 
 def _absolute(path: bytes | str) -> bytes:

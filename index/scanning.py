@@ -76,6 +76,8 @@ class Scanner:
     def _believe(self, folder: Folder, sight: Sight, model: Model) -> bool:
         """Writes down a sight of a folder; False where it is a part of one and only the whole can be judged."""
         with self._truth.change() as db:
+            if not db.execute("SELECT 1 FROM folders WHERE id = ?", (folder.number,)).fetchone():
+                return True  # removed meanwhile
             if sight.seen is not None and sight.parts is not None:
                 delta = compare(known_files(db, folder.number, sight.parts), sight.seen)
                 if not sight.seen.files and len(delta.gone) == n_files(db, folder.number) > 0:

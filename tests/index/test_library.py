@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import soundfile
 
 from encoders.errors import BadRequest, Busy, NoModel, NotFound, Refused
 from index.folders import EMPTY_GRACE_S
-from index.library import Library, read_folders, read_skipped, read_status
+from index.library import _PUT_FOLDER, Library, read_folders, read_skipped, read_status
 from index.marks import read_marks
 from tests.index.conftest import SAMPLE_RATE, StandIn, hit, paths_of, write_hit
 
@@ -483,3 +484,69 @@ def test_a_path_too_long_for_a_reply_is_skipped_with_a_word(opened, drums):
     assert library.status().one_shots == 1
     (left_out,) = library.skipped()
     assert left_out.code == "too-big" and "expected at most 800" in left_out.text
+
+
+class Held(StandIn):
+    """A model that encodes the first `n_free` one-shots and then holds until it is let go."""
+
+    def __init__(self, n_free: int) -> None:
+        super().__init__()
+        self.free, self.holds, self.go = threading.Semaphore(n_free), threading.Event(), threading.Event()
+
+    def keys(self, windows: np.ndarray) -> np.ndarray:
+        if not self.free.acquire(blocking=False):
+            self.holds.set()
+            assert self.go.wait(60)
+        return super().keys(windows)
+
+
+def test_a_folder_is_removed_while_a_scan_runs(opened, tmp_path):
+    drums, wrong = tmp_path / "drums", tmp_path / "wrong"
+    for seed in range(20):
+        write_hit(drums / f"{seed}.wav", seed)
+    for seed in range(100, 300):
+        write_hit(wrong / f"{seed}.wav", seed)
+    encoder = Held(n_free=50)
+    library = opened(encoder)
+    library.add(str(drums))
+    for seed in range(20, 40):
+        write_hit(drums / f"{seed}.wav", seed)
+    adding = threading.Thread(target=library.add, args=(str(wrong),))
+    adding.start()
+    assert encoder.holds.wait(60)
+    library.remove(str(wrong))  # the scan cannot go on before this has returned
+    assert [folder.path for folder in library.folders()] == [str(drums)]
+    assert all(path.startswith(os.fsencode(drums)) for path in paths_of(library))
+    encoder.go.set()
+    adding.join()
+    assert encoder.n_encoded < 200, "the rest of the folder was left"
+    assert paths_of(library) == {os.fsencode(drums / f"{seed}.wav") for seed in range(40)}
+    assert library.status().pending == 0 and library.status().one_shots == 40
+    with sqlite3.connect(library.state / "catalogue.sqlite3") as db:
+        assert db.execute("SELECT count(DISTINCT folder), count(*) FROM files").fetchone() == (1, 40)
+    db.close()
+
+
+def test_a_folder_removed_after_it_was_looked_at_is_not_written_down(opened, tmp_path, monkeypatch):
+    drums, wrong, other = (tmp_path / name for name in ("drums", "wrong", "other"))
+    for seed, folder in enumerate((drums, wrong)):
+        write_hit(folder / "kick.wav", seed)
+    other.mkdir()
+    library = opened()
+    library.add(str(drums))
+    look = library._scanner.lookout.look
+
+    def look_and_lose(glances):
+        sights = look(glances)
+        monkeypatch.undo()
+        library.remove(str(wrong))
+        with library._catalogue.change() as db:  # what `add` writes before it waits for the scan
+            db.execute(_PUT_FOLDER, (os.fsencode(other), ""))
+        return sights
+
+    monkeypatch.setattr(library._scanner.lookout, "look", look_and_lose)
+    library.add(str(wrong))
+    assert paths_of(library) == {os.fsencode(drums / "kick.wav")}
+    with sqlite3.connect(library.state / "catalogue.sqlite3") as db:
+        assert db.execute("SELECT count(*) FROM files").fetchone() == (1,)
+    db.close()

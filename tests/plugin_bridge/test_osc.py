@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
@@ -62,9 +62,12 @@ def test_encode_then_decode_is_the_same_message(message: Message) -> None:
 
 
 @given(messages)
+@example(Message("/", ("\udcc2", "\udc80")))  # UTF-8 together, and neither alone
 def test_python_osc_reads_what_we_send(message: Message) -> None:
     try:
-        os.fsencode("".join(part for part in message.arguments if isinstance(part, str))).decode("utf-8")
+        for part in message.arguments:
+            if isinstance(part, str):
+                os.fsencode(part).decode("utf-8")
     except UnicodeDecodeError:
         return  # the file names that python-osc cannot read
     read = OscMessage(encode(message))

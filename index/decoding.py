@@ -35,6 +35,13 @@ MEMORY_LIMIT_BYTES = 1 << 30
 FILE_MAX_BYTES = 1 << 28
 """Largest file that is read: more than `ONE_SHOT_MAX_S` of 8 channels at 192 kHz in 32 bits."""
 
+WORKER = """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; a worker ends with its pipe
+from index.worker import main
+main()
+"""
+
 _ROOT = Path(__file__).resolve().parents[1]
 _LENGTH = struct.Struct("<I")
 
@@ -78,7 +85,7 @@ class Decoders:
         self,
         n_workers: int | None = None,
         limit_s: float = FILE_LIMIT_S,
-        program: str = "from index.worker import main; main()",
+        program: str = WORKER,
     ) -> None:
         n_workers = n_workers or min(4, os.cpu_count() or 1)
         self._workers = [_Worker(limit_s, program) for _ in range(n_workers)]

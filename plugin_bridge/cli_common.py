@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from encoders.errors import BadRequest
+from encoders.errors import BadRequest, one_line
 from encoders.package import open_package
 from encoders.session import open_encoder
 from index.library import Library
@@ -33,8 +33,8 @@ def print_json(value: Any) -> None:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Columns as wide as their widest cell; numbers to the right."""
-    cells = [list(header), *([str(cell) for cell in row] for row in rows)]
+    """Columns as wide as their widest cell; numbers to the right. A name's control characters are shown, not sent."""
+    cells = [list(header), *([one_line(str(cell)) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     numeric = [
         bool(rows) and all(isinstance(row[column], int | float) for row in rows)
@@ -87,7 +87,7 @@ def library_of(state: Path, model: Path | None = None) -> Iterator[Library]:
 @contextmanager
 def progress(what: str, unit: str = "files") -> Iterator[Progress]:
     """Progress on stderr while the block runs."""
-    shown = Progress(what, unit)
+    shown = Progress(one_line(what), unit)
     try:
         yield shown
     finally:

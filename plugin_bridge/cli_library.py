@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from encoders.errors import NotFound
+from encoders.errors import NotFound, one_line
 from encoders.package import read_card
 from index.library import FolderState, LibraryStatus, read_folders, read_skipped, read_status
 from plugin_bridge import running
@@ -167,7 +167,8 @@ def run_skipped(arguments: argparse.Namespace) -> None:
         print_json([{"path": row.path, "code": row.code, "text": row.text} for row in rows])
         return
     for row in rows:
-        print(f"{row.code}\t{row.text}")
+        name = one_line(row.path)
+        print(f"{row.code}\t{row.text if row.text.startswith(name) else f'{name}: {row.text}'}")
 
 
 def status_document(status: LibraryStatus, model: Path, daemon: running.Running | None) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
+from encoders.errors import BadRequest, SamplefitError
 from encoders.package import open_package, read_card
 from encoders.session import open_encoder
 from encoders.tables import read_toml
@@ -100,11 +102,13 @@ def run_use(arguments: argparse.Namespace) -> None:
 
 def run_preset_list(arguments: argparse.Namespace) -> None:
     state = state_folder(arguments.state)
-    rows = [
-        {"name": name, "for": kind, "text": _text(kind, path, state)}
-        for kind in ("suggest", "train")
-        for name, path in preset_files(state, kind).items()
-    ]
+    rows = []
+    for kind in ("suggest", "train"):
+        for name, path in preset_files(state, kind).items():
+            try:
+                rows.append({"name": name, "for": kind, "text": _text(kind, path, state)})
+            except SamplefitError as error:  # one that is broken hides no other
+                print(f"samplefit: left out: {error.text}", file=sys.stderr)
     if arguments.json:
         print_json(rows)
     else:
@@ -116,7 +120,13 @@ def run_preset_show(arguments: argparse.Namespace) -> None:
     files = {**preset_files(state, "train"), **preset_files(state, "suggest")}
     if arguments.preset not in files:
         load_preset(state, arguments.preset)  # says which name is nearest
-    print(files[arguments.preset].read_text("utf-8"), end="")
+    path = files[arguments.preset]
+    try:
+        print(path.read_text("utf-8"), end="")
+    except (OSError, ValueError) as error:
+        raise BadRequest(
+            str(path), found=str(error), expected="text in UTF-8", remedy="correct or delete the file"
+        ) from None
 
 
 def _text(kind: str, path: Path, state: Path) -> str:

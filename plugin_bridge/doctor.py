@@ -13,9 +13,10 @@ from pathlib import Path
 
 import soundfile
 
-from encoders.errors import SamplefitError
+from encoders.errors import SamplefitError, one_line
 from encoders.package import open_package
 from encoders.session import open_encoder, probe_devices
+from index.catalogue import NAME, read_only
 from plugin_bridge.settings import model_in_use
 
 PACKAGES = ("encoders", "index", "trainer", "plugin_bridge")
@@ -119,6 +120,14 @@ def _state(state: Path) -> Iterator[Finding]:
     yield Finding("state folder", True, str(state))
 
 
+def _catalogue(state: Path) -> Iterator[Finding]:
+    with read_only(state) as db:
+        fault = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    ok = fault == "ok"
+    remedy = "" if ok else f"move {state / NAME} away and sync anew"
+    yield Finding("catalogue", ok, "sound" if ok else f"damaged: {one_line(fault)}", remedy)
+
+
 def _watching(_: Path) -> Iterator[Finding]:
     limit_file = Path("/proc/sys/fs/inotify/max_user_watches")
     if not limit_file.exists():
@@ -149,6 +158,7 @@ _CHECKS: dict[str, Callable[[Path], Iterator[Finding]]] = {
     "annoy": _annoy,
     "decoders": _decoders,
     "state folder": _state,
+    "catalogue": _catalogue,
     "inotify": _watching,
     "trainer": _trainer,
 }

@@ -13,7 +13,9 @@ import pytest
 from daemon import COMMAND, ENVIRONMENT, PATIENCE_S, samplefit
 from packages import make_package
 
+from plugin_bridge.cli_common import print_table
 from plugin_bridge.demo_sounds import write_library, write_stems
+from tests.index.conftest import write_hit
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +98,58 @@ def test_a_daemon_without_the_panel_says_so_and_how_to_get_it(tmp_path):
     _, told = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert "no panel, for there is no starlette" in told and '-m pip install "starlette' in told
+
+
+def test_a_damaged_catalogue_is_found_by_the_doctor(tmp_path):
+    checks = json.loads(samplefit("doctor", "--json", state=tmp_path).stdout)
+    assert {check["check"]: check["ok"] for check in checks}["catalogue"]
+    (tmp_path / "catalogue.sqlite3").write_bytes(b"junk" * 1000)
+    done = samplefit("doctor", "--json", state=tmp_path)
+    (found,) = (check for check in json.loads(done.stdout) if check["check"] == "catalogue")
+    assert not found["ok"] and "catalogue.sqlite3" in found["text"] and done.returncode == 2
+
+
+def test_a_broken_preset_hides_no_other_and_is_named(tmp_path):
+    bad = tmp_path / "presets/suggest/bad.toml"
+    bad.parent.mkdir(parents=True)
+    bad.write_bytes(b"\xff")
+    done = samplefit("preset", "list", "--json", state=tmp_path)
+    assert done.returncode == 0 and {"plain", "small"} <= {row["name"] for row in json.loads(done.stdout)}
+    assert f"left out: {bad}: found " in done.stderr
+    shown = samplefit("preset", "show", "bad", state=tmp_path)
+    assert shown.returncode == 2 and "expected text in UTF-8; correct or delete" in shown.stderr
+
+
+def test_control_characters_of_names_are_shown_in_tables(capsys):
+    print_table(("name", "n"), [("a\x1b[2J\nb\x07", 1)])
+    assert capsys.readouterr().out == "name             n\na\\x1b[2J\\nb\\x07  1\n"
+
+
+SCAN = """
+import sys
+from pathlib import Path
+from index.library import Library
+from tests.index.conftest import StandIn
+def told(done, total):
+    if done == 2:
+        print("under way", flush=True)
+with Library(Path(sys.argv[1]), StandIn()) as library:
+    try:
+        library.add(sys.argv[2], told)
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no process groups there")
+def test_ctrl_c_in_a_scan_is_told_once(tmp_path):
+    for seed in range(400):
+        write_hit(tmp_path / "drums" / f"{seed}.wav", seed)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCAN, str(tmp_path / "state"), str(tmp_path / "drums")],
+        env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "under way\n"
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    assert errors == "interrupted\n"

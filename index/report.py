@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from encoders.drum_types import TYPES
+from encoders.errors import one_line
 from index.cache import FOLDER, Cache
 from index.catalogue import read_only, revision_of
 from index.lock import is_held
@@ -83,12 +84,21 @@ def read_skipped(state: Path) -> tuple[Skipped, ...]:
     with read_only(state) as db:
         rows = db.execute(
             """SELECT folders.path, files.path, coalesce(files.code, contents.code) AS why,
-                      coalesce(files.text, contents.text)
+                      files.text, contents.text
                FROM files JOIN folders ON folders.id = files.folder LEFT JOIN contents USING (content)
                WHERE why NOT NULL"""
         ).fetchall()
-    rows = sorted((os.path.join(folder, path), code, text) for folder, path, code, text in rows)
-    return tuple(Skipped(os.fsdecode(path), code, text) for path, code, text in rows)
+    rows = sorted((os.path.join(folder, path), *about) for folder, path, *about in rows)
+    return tuple(
+        Skipped(name := os.fsdecode(path), code, text or _told_of(name, why))
+        for path, code, text, why in rows
+    )
+
+
+def _told_of(path: str, text: str) -> str:
+    """Why a content is left out, told of a file that has it; it was written down of the copy that was read."""
+    _, found, rest = text.partition(": found ")
+    return one_line(path) + found + rest if found else text
 
 
 def read_status(state: Path) -> LibraryStatus:

@@ -281,6 +281,13 @@ def _hit(candidate: _Candidate, rank: int, of: int) -> Hit:
 
 def _no_samples(snapshot: Snapshot, want: Want) -> NoSamples:
     if not len(snapshot):
+        if snapshot.offline:
+            return NoSamples(
+                "the library",
+                found=f"no one-shots; offline: {', '.join(map(os.fsdecode, snapshot.offline))}",
+                expected="a folder of drum samples that is online",
+                remedy="connect its drive",
+            )
         return NoSamples(
             "the library",
             found="no one-shots",

@@ -56,12 +56,14 @@ class Snapshot:
         base_revision: the catalogue's when the large table was made.
         revision: the catalogue's.
         model: digest of the model whose keys these are.
+        offline: the folders whose drive is away.
     """
 
     tables: tuple[Table, ...]
     base_revision: int
     revision: int
     model: str
+    offline: tuple[bytes, ...] = ()
 
     def __len__(self) -> int:
         return sum(self.by_type().values())
@@ -91,7 +93,7 @@ def offered(db: sqlite3.Connection, model: int, dim: int, since: int | None = No
 
 def rebuilt(db: sqlite3.Connection, model: int, digest: str, dim: int, revision: int) -> Snapshot:
     """A snapshot read whole from the catalogue."""
-    return Snapshot((Table(offered(db, model, dim)),), revision, revision, digest)
+    return Snapshot((Table(offered(db, model, dim)),), revision, revision, digest, _offline(db))
 
 
 def advanced(old: Snapshot, db: sqlite3.Connection, model: int, dim: int, revision: int) -> Snapshot:
@@ -108,10 +110,16 @@ def advanced(old: Snapshot, db: sqlite3.Connection, model: int, dim: int, revisi
         for (content,) in db.execute("SELECT content FROM touched WHERE revision > ?", (old.base_revision,))
     )
     if not touched:
-        return Snapshot((replace(base, live=None),), old.base_revision, revision, old.model)
+        return Snapshot((replace(base, live=None),), old.base_revision, revision, old.model, _offline(db))
     live = ~np.isin(_names(base.rows.contents), np.frombuffer(touched, _NAME))
     delta = offered(db, model, dim, old.base_revision)
-    return Snapshot((replace(base, live=live), Table(delta)), old.base_revision, revision, old.model)
+    tables = (replace(base, live=live), Table(delta))
+    return Snapshot(tables, old.base_revision, revision, old.model, _offline(db))
+
+
+def _offline(db: sqlite3.Connection) -> tuple[bytes, ...]:
+    rows = db.execute("SELECT path FROM folders WHERE state = 'offline' ORDER BY path")
+    return tuple(path for (path,) in rows)
 
 
 _NAME = np.dtype([("high", "<u8"), ("low", "<u8")])

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from encoders.errors import BadRequest, Busy, NoModel, NotFound, Refused
+from encoders.errors import BadRequest, Busy, NoModel, NoSamples, NotFound, Refused
 from index.folders import EMPTY_GRACE_S
 from index.library import _PUT_FOLDER, Library, read_folders, read_skipped, read_status
 from index.marks import read_marks
-from tests.index.conftest import SAMPLE_RATE, StandIn, hit, paths_of, write_hit
+from index.search import Want, search
+from tests.index.conftest import DIM, SAMPLE_RATE, StandIn, hit, paths_of, write_hit
 
 
 def test_a_folder_added_is_searchable(opened, drums, encoder):
@@ -550,3 +551,26 @@ def test_a_folder_removed_after_it_was_looked_at_is_not_written_down(opened, tmp
     with sqlite3.connect(library.state / "catalogue.sqlite3") as db:
         assert db.execute("SELECT count(*) FROM files").fetchone() == (1,)
     db.close()
+
+
+def test_a_copy_that_is_left_out_is_told_by_its_own_name(opened, drums):
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(drums / name, np.zeros(1000, np.float32), SAMPLE_RATE)
+    library = opened()
+    library.add(str(drums))
+    assert [row.text.partition(": found ")[0] for row in library.skipped()] == [
+        str(drums / name) for name in ("a.wav", "b.wav")
+    ]
+
+
+def test_what_is_offline_is_named_where_nothing_is_left(opened, drums, encoder):
+    write_hit(drums / "kick.wav", 1)
+    library = opened()
+    library.add(str(drums))
+    drums.rename(drums.with_name("away"))
+    library.sync()
+    with pytest.raises(NoSamples, match=f"offline: {drums}; .*connect its drive"):
+        search(library.snapshot, np.eye(1, DIM, dtype=np.float32)[0], Want())
+    library = opened()  # read anew
+    with pytest.raises(NoSamples, match="connect its drive"):
+        search(library.snapshot, np.eye(1, DIM, dtype=np.float32)[0], Want())

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from encoders.drum_types import TYPES
+from encoders.errors import SamplefitError
 from encoders.package import read_card
 from encoders.tables import read_toml
 from plugin_bridge.panel.access import COOKIE_S
@@ -102,10 +103,13 @@ def _model_routes(panel: Panel) -> list[BaseRoute]:
         return {"name": read_card(folder).name}
 
     def presets(ask: Ask) -> Any:
-        return [
-            {"name": name, "text": load_preset(panel.state, name).text, "settings": read_toml(path)}
-            for name, path in preset_files(panel.state, "suggest").items()
-        ]
+        return [shown(name, path) for name, path in preset_files(panel.state, "suggest").items()]
+
+    def shown(name: str, path: Path) -> dict[str, Any]:
+        try:
+            return {"name": name, "text": load_preset(panel.state, name).text, "settings": read_toml(path)}
+        except SamplefitError as error:  # one that is broken hides no other
+            return {"name": name, "text": error.text, "settings": {}}
 
     return [
         route("/api/models", model_list),

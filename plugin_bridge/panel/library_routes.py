@@ -53,7 +53,7 @@ def library_routes(panel: Panel) -> list[BaseRoute]:
         return [shelf.shown(panel.ids, number) for number in found]
 
     def add_folder(ask: Ask) -> Any:
-        path = Path(ask.text("path")).expanduser()
+        path = Path(os.path.expanduser(ask.text("path")))  # the method raises where the user is unknown
         if not path.is_absolute() or not path.is_dir():
             raise NotFound(str(path)[:300], found="no such folder", expected="the whole path of one")
         panel.send(f"Indexing {path.name or path}", lambda progress: panel.library.add(str(path), progress))
@@ -61,7 +61,10 @@ def library_routes(panel: Panel) -> list[BaseRoute]:
 
     def remove_folder(ask: Ask) -> Any:
         path = ask.text("path")
-        panel.send(f"Removing {Path(path).name}", lambda progress: panel.library.remove(path))
+        if path not in {folder.path for folder in panel.library.folders()}:
+            raise NotFound(path[:300], found="not a folder of this library")
+        panel.library.remove(path)  # not after the errand that may be indexing it
+        panel.feed.publish("errand", {"what": f"Removing {Path(path).name}", "ended": True, "failure": None})
         return {"begun": True}
 
     def sync(ask: Ask) -> Any:
@@ -107,8 +110,8 @@ def library_routes(panel: Panel) -> list[BaseRoute]:
 
     def unmark(ask: Ask) -> Any:
         number = ask.body.get("mark")
-        if not isinstance(number, int):
-            raise BadRequest("mark", found=repr(number)[:40], expected="a whole number")
+        if not isinstance(number, int) or not 0 <= number < 1 << 63:
+            raise BadRequest("mark", found=repr(number)[:40], expected="the number of a mark")
         panel.library.unmark(number)
         return panel.show_marks()
 

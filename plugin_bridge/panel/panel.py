@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 from collections.abc import Callable, Mapping
@@ -22,6 +23,8 @@ from plugin_bridge.panel.one_shots import Ids, Shelf, Shelves
 from plugin_bridge.panel.picks import Picks
 from plugin_bridge.panel.presses import Presses
 from plugin_bridge.press import Answer, Press
+
+log = logging.getLogger(__name__)
 
 PressNow = Callable[[Press], tuple[Answer, dict[str, Any]]]
 """`Daemon.press`."""
@@ -139,6 +142,11 @@ class Panel:
                 errand(progress)
             except SamplefitError as error:
                 failure = error.text
+            except _Closing:
+                raise
+            except Exception as error:
+                log.exception("an errand of the panel broke: %s", what)
+                failure = f"{what}: {type(error).__name__}: see the log"
             self.feed.publish("errand", {"what": what, "ended": True, "failure": failure})
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import threading
 from contextlib import closing, contextmanager
 from urllib.parse import quote
 
@@ -308,9 +309,39 @@ def test_a_folder_is_added_and_removed_with_its_progress_told(own, tmp_path):
         own.post("/api/library/folders/remove", path=str(more))
         until_ended(events)
         assert own.get("/api/library").json["by_type"]["clap"] == 0
-        own.post("/api/library/folders/remove", path=str(more))
-        assert "not a folder of this library" in until_ended(events)[-1]["failure"]
+        again = own.post("/api/library/folders/remove", path=str(more))
+        assert again.status == 404 and "not a folder of this library" in again.json["text"]
     assert own.post("/api/library/folders/add", path=str(tmp_path / "none")).status == 404
+    assert own.post("/api/library/folders/add", path="~nosuchuser/x").status == 404
+    assert own.post("/api/marks/remove", mark=1 << 70).status == 400
+
+
+def test_an_errand_that_breaks_is_told_and_logged(own, caplog):
+    def broken(progress):
+        raise RuntimeError("a bug")
+
+    with events_of(own) as events:
+        next_event(events)
+        own.panel.send("Indexing it", broken)
+        assert until_ended(events)[-1]["failure"] == "Indexing it: RuntimeError: see the log"
+    assert "a bug" in caplog.text
+
+
+def test_a_folder_is_removed_while_an_errand_runs(own, tmp_path):
+    go = threading.Event()
+    own.panel.send("Indexing", lambda progress: go.wait(60))
+    (folder,) = (each["path"] for each in own.get("/api/library").json["folders"])
+    own.post("/api/library/folders/remove", path=folder)
+    assert own.get("/api/library").json["folders"] == []
+    go.set()
+
+
+def test_a_broken_preset_hides_no_other(own):
+    bad = own.state / "presets/suggest/bad.toml"
+    bad.parent.mkdir(parents=True)
+    bad.write_bytes(b"\xff")
+    presets = {preset["name"]: preset for preset in own.get("/api/presets").json}
+    assert "expected TOML" in presets["bad"]["text"] and presets["plain"]["settings"]["diversity"] == 0
 
 
 def test_a_press_is_told_to_every_page_that_is_open(own, song):

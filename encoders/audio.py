@@ -212,6 +212,22 @@ def mix(stems: Iterable[FloatArray]) -> FloatArray:
     return total
 
 
+def mix_frames(tracks: Iterable[FloatArray]) -> FloatArray:
+    """The sum of tracks (T_i, C_i), C_i 1 or 2, that begin together: (max T_i, max C_i) float32.
+
+    They are asked for one after another, so that those read on the way need not be in memory together.
+    """
+    total = np.zeros((0, 1), np.float32)
+    for track in tracks:
+        shape = max(len(total), len(track)), max(total.shape[1], track.shape[1])
+        if total.shape != shape:
+            grown = np.zeros(shape, np.float32)
+            grown[: len(total)] = total
+            total = grown
+        total[: len(track)] += track
+    return total
+
+
 class _Decoder(soundfile.SoundFile):
     """A decoder that only reads on: soundfile otherwise seeks after each block, which fails where a header lies."""
 

@@ -17,6 +17,7 @@ from encoders.errors import SamplefitError, one_line
 from encoders.package import open_package
 from encoders.session import open_encoder, probe_devices
 from index.catalogue import NAME, read_only
+from plugin_bridge.extras import how_to_add
 from plugin_bridge.settings import model_in_use
 
 PACKAGES = ("encoders", "index", "trainer", "plugin_bridge")
@@ -144,9 +145,7 @@ def _watching(_: Path) -> Iterator[Finding]:
 
 def _trainer(_: Path) -> Iterator[Finding]:
     found = importlib.util.find_spec("torch") is not None
-    text = (
-        f"torch {version('torch')}" if found else "not installed: needed only for training (samplefit[train])"
-    )
+    text = f"torch {version('torch')}" if found else f"not installed; training takes {how_to_add('train')}"
     yield Finding("trainer", True, text)
 
 

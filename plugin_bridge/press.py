@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from encoders.audio import SAMPLE_RATE, FloatArray, mix, read_audio, read_frames, to_mono
+from encoders.audio import SAMPLE_RATE, FloatArray, mix, mix_frames, read_audio, read_frames, to_mono
 from encoders.errors import BadRequest, NoSignal, NotFound
 from encoders.session import Encoder
 from encoders.windows import cut
@@ -221,16 +221,21 @@ def _part(whole: FloatArray, press: Press) -> FloatArray:
 
 
 def to_keep(press: Press, answer: Answer) -> Press:
-    """The press as whoever keeps it should: without the memory of stems that their mono bounce tells as well.
+    """The press as whoever keeps it should: stems whose samples it holds become their sum, in mono where one of them is.
 
-    Only what has more channels than the bounce, or is read from its file again, stays as it was.
+    What is read from its file again, and a single stem with its channels, stays as it was.
     """
-    if not any(stem.samples is not None and stem.samples.ndim == 1 for stem in press.stems):
+    held = [stem.samples for stem in press.stems if stem.samples is not None]
+    if not held:
         return press
-    replaced = press.replaced
-    if replaced is not None:
-        replaced = Stem(samples=_part(replaced.read(), press))
-    return replace(press, stems=(Stem(samples=answer.bounce),), replaced=replaced, start_s=0.0, length_s=None)
+    if any(samples.ndim == 1 for samples in held):
+        music = answer.bounce
+    elif len(held) == len(press.stems) > 1:
+        music = _part(mix_frames(held), press)
+    else:
+        return press
+    replaced = None if press.replaced is None else Stem(samples=_part(press.replaced.frames(), press))
+    return replace(press, stems=(Stem(samples=music),), replaced=replaced, start_s=0.0, length_s=None)
 
 
 def document(answer: Answer, engine: Engine, total_ms: float, pending: int = 0) -> dict[str, Any]:

@@ -6,34 +6,17 @@ So a client picks an id that no other will, and two that share one share their s
 
 from __future__ import annotations
 
-import math
-import mmap
 import threading
 import time
 import zlib
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from itertools import islice
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from encoders.audio import (
-    BLOCK_VALUES,
-    BOUNCE_MAX_S,
-    MAX_CHANNELS,
-    MAX_SAMPLE_RATE,
-    MIN_SAMPLE_RATE,
-    SAMPLE_RATE,
-    FloatArray,
-    prepare,
-    to_mono,
-)
+from encoders.audio import BOUNCE_MAX_S, MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 from encoders.errors import BadRequest, NoSignal, NotFound, TooBig, TooLong
 from encoders.tables import nearest
 from plugin_bridge import addresses, replies
 from plugin_bridge.addresses import Call, Id
+from plugin_bridge.incoming import BYTES_PER_SAMPLE, Incoming, room_for
 from plugin_bridge.osc import Message
 from plugin_bridge.press import Stem, stamp_of
 
@@ -45,8 +28,6 @@ ADDRESSES = (
     addresses.STEM_DROP,
 )
 """The requests that `answer` answers."""
-
-BYTES_PER_SAMPLE = {"f32le": 4, "s16le": 2, "s24le": 3}
 
 MAX_HELD_BYTES = 512 << 20
 """Memory for all stems together: invented; eight stereo tracks of a minute take 185 MB while they arrive as float32
@@ -60,71 +41,6 @@ IDLE_S = 600.0
 
 MAX_GAIN = 16.0
 """24 dB: invented."""
-
-MAX_GAPS = 100
-"""Gaps told of at once: invented; what they tell is sent again, and the next end tells of more."""
-
-
-@dataclass(frozen=True, eq=False)
-class Incoming:
-    """A stem of which pieces are still to come.
-
-    Attributes:
-        data: (n_frames, bytes of a frame) uint8, as sent; zeros where nothing came yet.
-        came: (n_frames,) bool, which frames came.
-    """
-
-    sample_rate: int
-    n_channels: int
-    format: str
-    data: NDArray[np.uint8]
-    came: NDArray[np.bool_]
-
-    @property
-    def n_bytes(self) -> int:
-        return _room_for(len(self.data), self.data.shape[1], self.sample_rate)
-
-    def put(self, first_frame: int, samples: bytes) -> None:
-        """Takes a piece.
-
-        Raises:
-            BadRequest: not whole frames, or frames that the stem does not have.
-        """
-        n_frames, frame_bytes = self.data.shape
-        n_new, rest = divmod(len(samples), frame_bytes)
-        if rest:
-            raise BadRequest(
-                "samples", found=f"{len(samples)} bytes", expected=f"whole frames of {frame_bytes} bytes"
-            )
-        if not 0 <= first_frame <= n_frames - n_new:
-            raise BadRequest(
-                "samples",
-                found=f"frames {first_frame} to {first_frame + n_new}",
-                expected=f"frames within 0 to {n_frames}",
-            )
-        part = slice(first_frame, first_frame + n_new)
-        self.data[part] = np.frombuffer(samples, np.uint8).reshape(n_new, frame_bytes)
-        self.came[part] = True
-
-    def gaps(self) -> list[tuple[int, int]]:
-        """(first_frame, n_frames) of each run of frames that did not come, `MAX_GAPS` at most."""
-        edges = np.flatnonzero(
-            np.diff(self.came, prepend=True, append=True)
-        )  # out of and back into what came
-        return [(int(a), int(b - a)) for a, b in islice(zip(edges[::2], edges[1::2], strict=True), MAX_GAPS)]
-
-    def samples(self, name: str) -> FloatArray:
-        """(T,) float32 mono at 44.1 kHz, read-only.
-
-        Raises:
-            NoSignal: NaN or infinity among them.
-        """
-        mono = np.empty(len(self.data), np.float32)
-        step = max(1, BLOCK_VALUES // self.n_channels)
-        for start in range(0, len(mono), step):
-            block = decode(self.data[start : start + step].reshape(-1), self.format)
-            mono[start : start + step] = to_mono(block.reshape(-1, self.n_channels))
-        return prepare(mono, self.sample_rate, name)
 
 
 class StemStore:
@@ -167,12 +83,10 @@ class StemStore:
                 expected=f"at most {BOUNCE_MAX_S:g} s",
                 remedy="send a shorter part of it",
             )
-        frame_bytes = n_channels * BYTES_PER_SAMPLE[format]
         with self._lock:
             self._expire()
-            self._check_room(id, stem, _room_for(n_frames, frame_bytes, sample_rate))
-            data, came = _untouched((n_frames, frame_bytes), np.uint8), _untouched((n_frames,), np.bool_)
-            self._put(id, stem, Incoming(sample_rate, n_channels, format, data, came))
+            self._check_room(id, stem, room_for(sample_rate, n_channels, n_frames, format))
+            self._put(id, stem, Incoming.empty(sample_rate, n_channels, n_frames, format))
 
     def data(self, id: Id, stem: str, first_frame: int, samples: bytes) -> None:
         """Takes a piece of a stem that was begun.
@@ -371,40 +285,6 @@ def answer(store: StemStore, call: Call, reply: Callable[[Message], None]) -> in
         case addresses.STEM_DROP:
             return store.drop(call.id, **arguments)
     return None
-
-
-def decode(data: NDArray[np.uint8], format: str) -> FloatArray:
-    """Little-endian PCM as float32.
-
-    Args:
-        data: (n * bytes of a sample,) uint8.
-        format: a key of `BYTES_PER_SAMPLE`.
-
-    Returns:
-        (n,) float32; integers scaled to -1..1.
-    """
-    if format == "f32le":
-        return data.view("<f4").astype(np.float32, copy=False)
-    if format == "s16le":
-        return data.view("<i2").astype(np.float32) / np.float32(1 << 15)
-    wide = np.zeros((len(data) // 3, 4), np.uint8)
-    wide[:, 1:] = data.reshape(-1, 3)  # the high bytes of an int32: the sign comes right
-    return wide.view("<i4")[:, 0].astype(np.float32) / np.float32(1 << 31)
-
-
-def _untouched(shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
-    """Zeros of `shape` that take memory only where they are written, and give it back at their end.
-
-    NumPy's own come from a heap that keeps what it once had, so that stems begun and never sent would cost it all.
-    """
-    size = np.dtype(dtype).itemsize * math.prod(shape)
-    return np.frombuffer(mmap.mmap(-1, size), dtype).reshape(shape)
-
-
-def _room_for(n_frames: int, frame_bytes: int, sample_rate: int) -> int:
-    """What a stem in pieces counts: its bytes and which of them came, or what they become, where that is more."""
-    n_samples = math.ceil(n_frames * SAMPLE_RATE / sample_rate)  # (T,) float32
-    return max(n_frames * (frame_bytes + 1), 4 * n_samples)
 
 
 def _n_bytes(stem: Incoming | Stem) -> int:

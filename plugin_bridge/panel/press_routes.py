@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from encoders.audio import SAMPLE_RATE, FloatArray, read_frames
+from encoders.audio import SAMPLE_RATE, FloatArray, mix_frames, read_frames
 from encoders.errors import BadRequest, NotFound, SamplefitError
 from plugin_bridge.answers import write_answer
 from plugin_bridge.panel.endpoint import Ask, answered, route
@@ -34,7 +34,7 @@ from plugin_bridge.panel.rhythm import (
     Loop,
     grid,
 )
-from plugin_bridge.panel.sounds import from_attack, mix_frames, outline, read_hit
+from plugin_bridge.panel.sounds import from_attack, outline, read_hit
 from plugin_bridge.panel.why import leanings, measured, traits, yardstick
 from plugin_bridge.press import Press, Stem
 from plugin_bridge.settings import load_preset, wanted

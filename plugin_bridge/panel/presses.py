@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.audio import SAMPLE_RATE, FloatArray, to_mono
+from encoders.audio import SAMPLE_RATE, FloatArray, mix_frames, to_mono
 from encoders.errors import NotFound, SamplefitError
 from plugin_bridge.panel.one_shots import Ids, shown
 from plugin_bridge.panel.preview import cut_loop, target_lufs
 from plugin_bridge.panel.rhythm import Beat, Loop, choose_loop, find_beat, find_onsets
-from plugin_bridge.panel.sounds import mix_frames, outline
+from plugin_bridge.panel.sounds import outline
 from plugin_bridge.press import Answer, Press, Stem
 
 MAX_PRESSES = 24

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -56,19 +55,3 @@ def outline(samples: FloatArray, n: int) -> list[int]:
     edges = np.linspace(0, len(level), n + 1).astype(int)[:-1]
     peaks = np.maximum.reduceat(level, np.minimum(edges, len(level) - 1))
     return np.round(255 * peaks / max(float(peaks.max()), 1e-9)).astype(int).tolist()
-
-
-def mix_frames(tracks: Iterable[FloatArray]) -> FloatArray:
-    """The sum of tracks (T_i, C_i), C_i 1 or 2, that begin together: (max T_i, max C_i) float32.
-
-    They are asked for one after another, so that those read on the way need not be in memory together.
-    """
-    total = np.zeros((0, 1), np.float32)
-    for track in tracks:
-        shape = max(len(total), len(track)), max(total.shape[1], track.shape[1])
-        if total.shape != shape:
-            grown = np.zeros(shape, np.float32)
-            grown[: len(total)] = total
-            total = grown
-        total[: len(track)] += track
-    return total

@@ -219,6 +219,9 @@ def test_files_that_are_dropped_press(served, sounds):
     assert newest.press.id == "bass, chords"
     expected = sum(read_audio(sounds / "stems" / f"{name}.wav") for name in names)
     assert np.abs(newest.music[:, 0] - expected).max() < 1e-6
+    assert newest.document["query"]["stems"] == 2
+    (kept,) = newest.press.stems  # their sum, not each of them
+    assert np.shares_memory(kept.samples, newest.music)
 
     noise = b'--x\r\nContent-Disposition: form-data; name="stem"; filename="a.wav"\r\n\r\nnoise\r\n--x--\r\n'
     headers = served.headers("POST", "multipart/form-data; boundary=x", len(noise))

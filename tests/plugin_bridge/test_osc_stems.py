@@ -18,8 +18,9 @@ from encoders.audio import SAMPLE_RATE, read_audio
 from encoders.errors import BadRequest, NoSignal, NotFound, Refused, TooBig, TooLong
 from plugin_bridge import addresses, replies, stems
 from plugin_bridge.addresses import Call
+from plugin_bridge.incoming import BYTES_PER_SAMPLE, MAX_GAPS, decode
 from plugin_bridge.osc import Message
-from plugin_bridge.stems import BYTES_PER_SAMPLE, IDLE_S, MAX_GAPS, STEM_BYTES, StemStore, decode
+from plugin_bridge.stems import IDLE_S, STEM_BYTES, StemStore
 from tests.conftest import tone
 
 

@@ -193,38 +193,29 @@ def to_mono(frames: FloatArray) -> FloatArray:
 
 
 def mix(stems: Iterable[FloatArray]) -> FloatArray:
+    """The sum of mono stems: (T_i,) float32 → (max T_i,) float32, as `mix_frames`."""
+    return mix_frames(stem[:, None] for stem in stems)[:, 0]
+
+
+def mix_frames(stems: Iterable[FloatArray]) -> FloatArray:
     """The sum of stems that begin together; shorter ones end in silence.
 
     Args:
-        stems: each (T_i,) float32 at one rate; at least one. They are asked for one after another, so that those read
-            on the way need not be in memory together.
+        stems: each (T_i, C_i) float32 at one rate, C_i 1 or one number; at least one. They are asked for one after
+            another, so that those read on the way need not be in memory together.
 
     Returns:
-        (max T_i,) float32. Not normalised: the encoders see levels as the mixer does.
+        (max T_i, max C_i) float32; of a single stem, itself. Not normalised: the encoders see levels as the mixer does.
     """
     rest = iter(stems)
     total, is_ours = next(rest), False
     for stem in rest:
-        longer, shorter = (stem, total) if len(stem) > len(total) else (total, stem)
-        total = longer if is_ours and longer is total else longer.copy()
-        total[: len(shorter)] += shorter
-        is_ours = True
-    return total
-
-
-def mix_frames(tracks: Iterable[FloatArray]) -> FloatArray:
-    """The sum of tracks (T_i, C_i), C_i 1 or 2, that begin together: (max T_i, max C_i) float32.
-
-    They are asked for one after another, so that those read on the way need not be in memory together.
-    """
-    total = np.zeros((0, 1), np.float32)
-    for track in tracks:
-        shape = max(len(total), len(track)), max(total.shape[1], track.shape[1])
-        if total.shape != shape:
+        shape = max(len(total), len(stem)), max(total.shape[1], stem.shape[1])
+        if not is_ours or total.shape != shape:
             grown = np.zeros(shape, np.float32)
             grown[: len(total)] = total
-            total = grown
-        total[: len(track)] += track
+            total, is_ours = grown, True
+        total[: len(stem)] += stem
     return total
 
 

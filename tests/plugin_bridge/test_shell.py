@@ -126,10 +126,11 @@ def test_control_characters_of_names_are_shown_in_tables(capsys):
 
 
 SCAN = """
-import sys
+import signal, sys
 from pathlib import Path
 from index.library import Library
 from tests.index.conftest import StandIn
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without it
 def told(done, total):
     if done == 2:
         print("under way", flush=True)

@@ -119,6 +119,8 @@ def train(
         trained, terms = _shared(pair, n_ranks, place), objective(settings.loss)
         deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
         with Log(run, step, settings, report) if rank == 0 else nullcontext() as log:
+            if log and start and step == 0:
+                log.look(0, look(pair, corpus, settings, judged_split(corpus)), {})
             while step < settings.run.steps:
                 step += 1
                 batch, *mixes_and_hits = next(batches)
@@ -177,11 +179,16 @@ def _from_waveforms(corpus, settings, step, rank, n_ranks, place, report):
 
 
 def _from_mels(corpus, settings, step, rank, n_ranks, place, report):
+    """Makes the spectrograms at once, so that no step is charged with them."""
+
     def told(done: int, total: int) -> None:
         if rank == 0 and done * 10 // total > (done - 1) * 10 // total:  # ten lines, however many songs
             report(f"spectrograms: {done} of {total} songs")
 
-    stored = mels.Mels.open(corpus, told)
+    return _mel_batches(mels.Mels.open(corpus, told), settings, step, rank, n_ranks, place)
+
+
+def _mel_batches(stored, settings, step, rank, n_ranks, place):
     for batch in mels.batches(stored, settings, step, settings.data.batch // n_ranks, rank):
         rng = torch.Generator(place).manual_seed(_seed(settings.run.seed, step, rank))
         query, key, *second = (None if x is None else x.to(place) for x in _four(batch))

@@ -101,9 +101,17 @@ def read_run(run: Path) -> tuple[dict[str, Any], Settings]:
 
 def best_look(run: Path) -> dict[str, Any] | None:
     """The look at the eval split that the best checkpoint was kept for; None where none is told of."""
+    return min((line for line in _looks(run) if line["step"]), key=lambda line: line["rank"], default=None)
+
+
+def first_look(run: Path) -> dict[str, Any] | None:
+    """The look at the weights that the run went on from; None for one from scratch."""
+    return next((line for line in _looks(run) if not line["step"]), None)
+
+
+def _looks(run: Path) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
-    looks = [line for line in lines if line.get("rank") is not None]
-    return min(looks, key=lambda line: line["rank"], default=None)
+    return [line for line in lines if line.get("rank") is not None]
 
 
 def _figures(checkpoint: Path, settings: Settings, corpus: Corpus) -> dict[str, Any] | None:

@@ -2,7 +2,8 @@
 
 RUN/settings.toml        the resolved preset
 RUN/run.json             commit, seed, corpus digest, versions
-RUN/metrics.jsonl        one line a look: step, loss and its terms, pairs a second, the eval split's figures
+RUN/metrics.jsonl        one line a look: step, loss and its terms, pairs a second, the eval split's figures; step 0 is
+                         what the run went on from
 RUN/last.safetensors     weights, optimiser state and step, renamed into place at each look
 RUN/best.safetensors     weights of the look with the best figure
 RUN/tensorboard/         the same figures as curves

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,10 @@ def test_a_model_is_trained_used_and_retrained_on_the_users_stems(made, corpus):
         "train", "--preset", "finetune", made / "stems", *TINY, "--max-minutes", 3, state=state
     )
     assert out.splitlines()[-1] == "samplefit model use finetune-stems"
+    figures = re.search(r"normalised rank (\S+) on the eval songs, before (\S+)\n", out)
+    assert ("nothing was gained" in err) == (float(figures[1]) >= float(figures[2])) or figures[1] == figures[
+        2
+    ]
     assert "fewer than 8 eval songs: not calibrated, so no hit has a fit" in err
     samplefit(*out.splitlines()[-1].split()[1:], state=state)
     card = json.loads(samplefit("model", "info", "--json", state=state)[0])

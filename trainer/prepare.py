@@ -27,7 +27,7 @@ from trainer.adapters import find_songs
 from trainer.corpus import FORMAT, SPLITS
 from trainer.song_parts import prepare_song, read_done
 from trainer.split import SHARES, group_songs, split_groups
-from trainer.stems import Note, SongFiles
+from trainer.stems import LOSSY, Note, SongFiles
 
 Progress = Callable[[int, int], None]
 
@@ -206,7 +206,9 @@ def _assemble(songs: Sequence[SongFiles], entries: Sequence[dict[str, Any]], see
     seen = [{key: value for key, value in row.items() if key not in ("id", "licence")} for row in rows]
     digest = hashlib.sha256(json.dumps([FORMAT, seen], sort_keys=True).encode()).hexdigest()
     notes = [note for entry in entries for note in entry["notes"]]
-    notes += [asdict(note) for note in _split_notes(used, splits)]
+    notes += [
+        asdict(note) for note in (*_split_notes(used, splits), *_codec_notes([song for song, _ in used]))
+    ]
     return {"format": FORMAT, "digest": digest, "seed": seed, "songs": rows, "report": _report(rows, notes)}
 
 
@@ -219,6 +221,17 @@ def _split_notes(used: Sequence[tuple[SongFiles, Any]], splits: Sequence[str]) -
     for name in ("train", "eval", "test"):
         if used and name not in splits:
             yield Note("the split", f"no song for {name}: {len(used)} songs, too few groups to go round")
+
+
+def _codec_notes(songs: Sequence[SongFiles]) -> Iterator[Note]:
+    """Says so where songs came through different codecs, whose edges tell a song's drums from others."""
+    endings = [{stem.path.suffix.lower() for stem in song.stems} & LOSSY.keys() for song in songs]
+    kinds = Counter(" and ".join(sorted(lossy)) or "lossless" for lossy in endings)
+    if len(kinds) > 1:
+        found = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
+        yield Note(
+            "the stems", f"of different codecs ({found}): a model learns them, and its figures flatter"
+        )
 
 
 def _report(rows: Sequence[dict[str, Any]], notes: list[dict[str, str]]) -> dict[str, Any]:

@@ -33,7 +33,9 @@ _KEYS = {
     "licence": str,
     "stems": dict,
 }
-_LOSSY = {".ogg": 1, ".oga": 1, ".opus": 1, ".mp3": 2}
+LOSSY = {".ogg": 1, ".oga": 1, ".opus": 1, ".mp3": 2, ".mp4": 2}
+"""Endings of files that went through a codec; of two of one stem, the smaller number is the better one."""
+
 _LOOP = re.compile(r"loops?|\d*bpm", re.IGNORECASE)
 _WHOLE = re.compile(
     r"(full|the|final|rough|ref|stereo)?[\s_-]*(mix(ture|down)?|master|song|bounce)[\s_-]*(\d+|l|r)?"
@@ -111,7 +113,7 @@ def _audio_files(folder: Path, notes: list[Note]) -> list[Path]:
     """The stems of a folder by name; of one stem in two encodings the first, or its mix would still hold its double."""
     files: dict[str, Path] = {}
     for path in sorted(
-        folder.iterdir(), key=lambda path: (path.stem, _LOSSY.get(path.suffix.lower(), 0), path)
+        folder.iterdir(), key=lambda path: (path.stem, LOSSY.get(path.suffix.lower(), 0), path)
     ):
         if path.suffix.lower() not in EXTENSIONS or path.name.startswith(
             "."

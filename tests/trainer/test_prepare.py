@@ -53,6 +53,18 @@ def test_a_corpus_reads_as_the_stems_sound(songs, tmp_path):
     np.testing.assert_array_equal(around[100:-100], stem.read(0, stem.n_samples))
 
 
+def test_songs_of_different_codecs_are_told(songs, tmp_path):
+    for name in ("one", "two", "three"):
+        songs.make_song(tmp_path / "stems" / name)
+    assert not notes_about(prepare(tmp_path / "stems", tmp_path / "corpus"), "the stems")
+    for path in (tmp_path / "stems" / "two").glob("*.wav"):
+        samples, rate = soundfile.read(path)
+        soundfile.write(path.with_suffix(".ogg"), samples, rate)
+        path.unlink()
+    told = notes_about(prepare(tmp_path / "stems", tmp_path / "corpus"), "the stems")
+    assert told.startswith("of different codecs (2 lossless, 1 .ogg): a model learns them")
+
+
 def test_one_shots_are_the_hits_and_fade_where_they_are_cut(songs, tmp_path):
     made = songs.make_song(tmp_path / "stems" / "one")
     prepare(tmp_path / "stems", tmp_path / "corpus")

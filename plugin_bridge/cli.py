@@ -36,10 +36,10 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """The whole command line of the contract."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--state", metavar="DIR", help="where catalogue, models and answers live (else SAMPLEFIT_STATE)"
-    )
+    text = "where catalogue, models and answers live (else SAMPLEFIT_STATE)"
+    common.add_argument("--state", metavar="DIR", default=argparse.SUPPRESS, help=text)
     top = _Parser(prog="samplefit", description="The drum one-shots in your own library that fit this mix.")
+    top.add_argument("--state", metavar="DIR", help=text)  # its default, which no command's own undoes
     top.add_argument("--version", action="version", version=f"samplefit {program_version()}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     for module in (

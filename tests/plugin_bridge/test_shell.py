@@ -13,6 +13,7 @@ import pytest
 from daemon import COMMAND, ENVIRONMENT, PATIENCE_S, samplefit
 from packages import make_package
 
+from plugin_bridge.cli import parser
 from plugin_bridge.cli_common import print_table
 from plugin_bridge.demo_sounds import write_library, write_stems
 from tests.index.conftest import write_hit
@@ -118,6 +119,15 @@ def test_a_broken_preset_hides_no_other_and_is_named(tmp_path):
     assert f"left out: {bad}: found " in done.stderr
     shown = samplefit("preset", "show", "bad", state=tmp_path)
     assert shown.returncode == 2 and "expected text in UTF-8; correct or delete" in shown.stderr
+
+
+def test_the_state_folder_may_stand_before_the_command_or_behind_it():
+    before, behind = (
+        parser().parse_args(words.split()) for words in ("--state D status", "status --state D")
+    )
+    assert (before.state, behind.state, parser().parse_args(["status"]).state) == ("D", "D", None)
+    assert parser().parse_args(["--state", "A", "model", "list", "--state", "B"]).state == "B"
+    assert parser().parse_args(["--state", "A", "model", "list"]).state == "A"
 
 
 def test_control_characters_of_names_are_shown_in_tables(capsys):

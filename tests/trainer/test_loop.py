@@ -267,19 +267,21 @@ class Linear(nn.Module):
         self.bodies = nn.ModuleList(nn.Linear(5, 3) for _ in range(2))
     def forward(self, query, key):
         return self.bodies[0](query), self.bodies[1](key)
-with _process_group() as (rank, n_ranks):
-    torch.manual_seed(0)
-    pair, data = Linear(), torch.randn(2, 8, 5)
-    ids = torch.tensor([0, 1, 2, 3, 3, 4, 5, 6])
-    mine = slice(rank * 8 // n_ranks, (rank + 1) * 8 // n_ranks)
-    trained = _shared(pair, n_ranks, torch.device("cpu"))
-    batch = Batch(data[0, mine], data[1, mine], song=ids[mine], content=ids[mine], type=ids[mine])
-    paper = load("samplematch")
-    views = _gathered(list(trained(batch.query, batch.key)), batch, paper.data)
-    loss = sum(weight * term(views) for weight, term in objective(paper.loss).values())
-    loss.backward()
-    if rank == 0:
-        torch.save([loss.detach()] + [p.grad for p in pair.parameters()], sys.argv[1])
+def main():  # what holds the group must be gone before the interpreter ends, or its threads abort it
+    with _process_group() as (rank, n_ranks):
+        torch.manual_seed(0)
+        pair, data = Linear(), torch.randn(2, 8, 5)
+        ids = torch.tensor([0, 1, 2, 3, 3, 4, 5, 6])
+        mine = slice(rank * 8 // n_ranks, (rank + 1) * 8 // n_ranks)
+        trained = _shared(pair, n_ranks, torch.device("cpu"))
+        batch = Batch(data[0, mine], data[1, mine], song=ids[mine], content=ids[mine], type=ids[mine])
+        paper = load("samplematch")
+        views = _gathered(list(trained(batch.query, batch.key)), batch, paper.data)
+        loss = sum(weight * term(views) for weight, term in objective(paper.loss).values())
+        loss.backward()
+        if rank == 0:
+            torch.save([loss.detach()] + [p.grad for p in pair.parameters()], sys.argv[1])
+main()
 """
 
 

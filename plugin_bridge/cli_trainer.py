@@ -262,7 +262,7 @@ def run_starter(arguments: argparse.Namespace) -> None:
 
 def run_train(arguments: argparse.Namespace) -> None:
     from trainer.loop import train
-    from trainer.retrain import begin_from, first_look
+    from trainer.retrain import begin_from, rank_before
 
     state = state_folder(arguments.state)
     settings = settings_of(state, arguments.preset, arguments.set)
@@ -286,10 +286,10 @@ def run_train(arguments: argparse.Namespace) -> None:
     )
     if int(os.environ.get("RANK", 0)):
         return
-    before = first_look(run)
-    since = "" if before is None else f", before {before['rank']:.3f}"
+    before = rank_before(run)
+    since = "" if before is None else f", before {before:.3f}"
     print(f"{run}: best at step {best['step']}, normalised rank {best['rank']:.3f} on the eval songs{since}")
-    if before is not None and best["rank"] >= before["rank"]:
+    if before is not None and best["rank"] >= before:
         say("nothing was gained on them: stay with the model that it went on from, or train on more songs")
     if not arguments.no_export:
         _export(state, run, None, arguments.name or run.name, LICENCE)

@@ -120,7 +120,7 @@ def train(
         deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
         with Log(run, step, settings, report) if rank == 0 else nullcontext() as log:
             if log and start and step == 0:
-                log.look(0, look(pair, corpus, settings, judged_split(corpus)), {})
+                log.before(look(pair, corpus, settings, judged_split(corpus)))
             while step < settings.run.steps:
                 step += 1
                 batch, *mixes_and_hits = next(batches)

@@ -101,17 +101,17 @@ def read_run(run: Path) -> tuple[dict[str, Any], Settings]:
 
 def best_look(run: Path) -> dict[str, Any] | None:
     """The look at the eval split that the best checkpoint was kept for; None where none is told of."""
-    return min((line for line in _looks(run) if line["step"]), key=lambda line: line["rank"], default=None)
+    return min(_lines_with("rank", run), key=lambda line: line["rank"], default=None)
 
 
-def first_look(run: Path) -> dict[str, Any] | None:
-    """The look at the weights that the run went on from; None for one from scratch."""
-    return next((line for line in _looks(run) if not line["step"]), None)
+def rank_before(run: Path) -> float | None:
+    """The rank of the weights that the run went on from; None for one from scratch."""
+    return next((line["rank_before"] for line in _lines_with("rank_before", run)), None)
 
 
-def _looks(run: Path) -> list[dict[str, Any]]:
+def _lines_with(key: str, run: Path) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
-    return [line for line in lines if line.get("rank") is not None]
+    return [line for line in lines if line.get(key) is not None]
 
 
 def _figures(checkpoint: Path, settings: Settings, corpus: Corpus) -> dict[str, Any] | None:

@@ -2,8 +2,8 @@
 
 RUN/settings.toml        the resolved preset
 RUN/run.json             commit, seed, corpus digest, versions
-RUN/metrics.jsonl        one line a look: step, loss and its terms, pairs a second, the eval split's figures; step 0 is
-                         what the run went on from
+RUN/metrics.jsonl        one line a look: step, loss and its terms, pairs a second, the eval split's figures; first, where
+                         it goes on from other weights, theirs as rank_before
 RUN/last.safetensors     weights, optimiser state and step, renamed into place at each look
 RUN/best.safetensors     weights of the look with the best figure
 RUN/tensorboard/         the same figures as curves
@@ -195,6 +195,13 @@ class Log:
         self._since, self._from = time.monotonic(), step
         self._write({"step": step, "loss": loss, **terms, "pairs_per_s": round(rate, 1)})
         self._report(f"step {step}: loss {loss:.3f}, {rate:.0f} pairs/s, {left_min:.0f} min left")
+
+    def before(self, figures: dict[str, Any]) -> None:
+        """Notes a look at what the run goes on from: no checkpoint of its own, so never its best."""
+        rank = picked(figures, self._settings.run.best_by)
+        self._write({"step": 0, "rank_before": rank, "eval": figures})
+        self._report(f"before: rank {rank:.4f}")
+        self._since = time.monotonic()
 
     def look(self, step: int, figures: dict[str, Any], best: dict[str, Any]) -> dict[str, Any]:
         """Notes a look at the eval split and says which look is the best so far."""

@@ -21,7 +21,7 @@ from encoders.errors import BadRequest, NotFound, Refused
 from trainer import loop
 from trainer.loader import Batch
 from trainer.loop import learning_rate, objective, train
-from trainer.retrain import best_look, first_look
+from trainer.retrain import best_look, rank_before
 from trainer.run_folder import picked
 from trainer.settings import load
 
@@ -167,10 +167,10 @@ def test_a_start_begins_where_the_other_ended(small_corpus, whole_run, tmp_path)
 
 def test_what_a_run_goes_on_from_is_judged_first_and_is_never_its_own_best(small_corpus, whole_run, tmp_path):
     *_, last = map(json.loads, (whole_run / "metrics.jsonl").read_text().splitlines())
-    assert last["step"] == 6 and first_look(whole_run) is None
+    assert last["step"] == 6 and rank_before(whole_run) is None
     start = whole_run / "last.safetensors"
     best = train(TINY, small_corpus.path, tmp_path, start=start, device="cpu", report=quiet)
-    assert first_look(tmp_path)["rank"] == pytest.approx(last["rank"])
+    assert rank_before(tmp_path) == pytest.approx(last["rank"])
     assert best["step"] > 0 and best_look(tmp_path) == best
 
 

@@ -67,6 +67,7 @@ def test_a_score_is_the_mean_of_the_members_scores(runs, merged):
 def test_the_merged_run_is_exported_as_any_other_and_can_be_gone_on_from(merged, tmp_path):
     export_run(merged, tmp_path, name="both", licence="CC0-1.0")
     card = open_package(tmp_path).card
+    assert card.training["metrics"]["eval"]["rank"] >= 0
     assert card.dim == 16 and json.loads((merged / "run.json").read_bytes())["members"] == [0, 1]
     opened = open_encoder(open_package(tmp_path), device="cpu", n_threads=1)
     audio = np.random.default_rng(0).normal(0, 0.1, (1, 176400)).astype(np.float32)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from encoders.artefacts import sha256_of
 from encoders.errors import BadRequest, NotFound
 from trainer.settings import Model
-from trainer.spectrogram import LEVELS, PowerMel
+from trainer.spectrogram import LEVELS, HitMel, PowerMel
 
 # Expansion, kernel, stride, channels in, channels out, blocks (Tan and Le 2019, table 1).
 STAGES = (
@@ -188,9 +188,9 @@ class Members(nn.Module):
 class Encoder(nn.Module):
     """From audio to an embedding: what is evaluated and exported, and what the waveform pipeline trains."""
 
-    def __init__(self, body: Body | Members) -> None:
+    def __init__(self, body: Body | Members, mel: PowerMel | None = None) -> None:
         super().__init__()
-        self.mel, self.body = PowerMel(), body
+        self.mel, self.body = mel or PowerMel(), body
 
     def forward(self, audio: Tensor) -> Tensor:
         """(B, 176400) float32 → (B, D), not normalised."""
@@ -217,7 +217,7 @@ class Pair(nn.Module):
     @property
     def key(self) -> Encoder:
         """The key encoder, on the parameters of this pair."""
-        return Encoder(self.bodies[-1])
+        return Encoder(self.bodies[-1], HitMel())
 
     def forward(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         """Power mels of queries and of keys, each (B, 128, F) → embeddings, each (B, D), not normalised."""

@@ -49,15 +49,43 @@ class PowerMel(nn.Module):
     @torch.autocast("cuda", enabled=False)
     def forward(self, audio: Tensor) -> Tensor:
         """(B, T) float32, nominally -1..1 → (B, 128, T // 512 + 1) float32 power, at least 0."""
-        n_frames = audio.shape[1] // HOP + 1
-        tail = (n_frames - 1) * HOP + N_FFT // 2 - audio.shape[1]
-        padded = F.pad(audio.float(), (N_FFT // 2, tail), mode="reflect")  # (B, rows * 64)
+        return self._power(_with_edges(audio.float()))
+
+    def _power(self, padded: Tensor) -> Tensor:
+        """(B, 512 * F + 1536) float32, edges included → (B, 128, F) float32."""
         rows = padded.unflatten(1, (-1, _COLUMNS)).transpose(1, 2)  # (B, 64, rows)
         partial = F.conv1d(rows, self.inner, stride=HOP // _COLUMNS, groups=_COLUMNS)  # (B, 64 * 17 * 2, F)
         partial = partial.unflatten(1, (_COLUMNS, _HALF, 2)).transpose(1, 2).flatten(2, 3)  # (B, 17, 128, F)
         bins = self.outer @ partial  # (B, 17, 128, F): 64 real parts, then 64 imaginary ones
         power = bins[:, :, :_COLUMNS].square() + bins[:, :, _COLUMNS:].square()  # (B, 17, 64, F)
         return self.mel @ power.flatten(1, 2)  # (B, 128, F)
+
+
+class HitMel(PowerMel):
+    """`PowerMel` of padded one-shots: the same, without the work for the silence behind the longest of them."""
+
+    @torch.autocast("cpu", enabled=False)
+    @torch.autocast("cuda", enabled=False)
+    def forward(self, audio: Tensor) -> Tensor:
+        """As `PowerMel.forward`."""
+        padded = _with_edges(audio.float())
+        peaks = padded.abs().unflatten(1, (-1, HOP)).amax((0, 2))  # (F + 3,): a frame is 4 hops
+        n_all = len(peaks) - N_FFT // HOP + 1
+        place = torch.arange(1, len(peaks) + 1, device=audio.device)
+        n_heard = (
+            (place * (peaks > 0)).amax(0).clamp(1, n_all).item()
+        )  # a later frame begins behind the last sound
+        torch._check(n_heard >= 1)  # what the exporter cannot know
+        torch._check(n_heard <= n_all)
+        power = self._power(padded[:, : (n_heard - 1) * HOP + N_FFT])
+        return F.pad(power, (0, n_all - n_heard))
+
+
+def _with_edges(audio: Tensor) -> Tensor:
+    """(B, T) → (B, 512 * F + 1536): reflected edges, so that the first frame is centred on the first sample."""
+    n_frames = audio.shape[1] // HOP + 1
+    tail = (n_frames - 1) * HOP + N_FFT // 2 - audio.shape[1]
+    return F.pad(audio, (N_FFT // 2, tail), mode="reflect")
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:

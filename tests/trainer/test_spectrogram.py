@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from encoders.windows import WINDOW
-from trainer.spectrogram import N_FRAMES, PowerMel, log_level, peak_level
+from trainer.spectrogram import N_FRAMES, HitMel, PowerMel, log_level, peak_level
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,18 @@ def test_it_is_librosas_mel_spectrogram(audio):
             y=row, sr=44_100, n_fft=2048, hop_length=512, n_mels=128, fmax=22_050, pad_mode="reflect"
         )
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5 * expected.max())
+
+
+@pytest.mark.parametrize(
+    "last", [0, 1, 511, 512, 1023, 1024, 9000, WINDOW - 1025, WINDOW - 513, WINDOW - 1, None]
+)
+def test_the_silence_behind_hits_is_left_out_and_nothing_else(last):
+    rows = torch.zeros(2, WINDOW)
+    if last is not None:
+        rows[0, last], rows[1, last // 2] = 1.0, -1.0
+    whole, hit = PowerMel()(rows), HitMel()(rows)
+    assert hit.shape == whole.shape == (2, 128, N_FRAMES)
+    torch.testing.assert_close(hit, whole, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("level", [log_level, peak_level])

@@ -1,7 +1,7 @@
 # make demo    sets up .venv and goes from nothing to an answer
 # make test    sets up .venv and runs the tests
 # make install sets up .venv alone
-# make soak    runs for hours: random lives of a library, kills, floods
+# make soak    runs for half an hour: random lives of a library, kills, floods
 # make bench   runs the benchmarks and writes benchmarks/results/
 PYTHON ?= python3
 VENV := .venv

@@ -8,6 +8,7 @@ import os
 import queue
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,10 @@ from index.scan import SEP, is_hidden
 from index.sight import HANGS, Root, Roots
 
 log = logging.getLogger(__name__)
+
+# A folder that appears while its tree is being walked is watched twice, which harms nothing. watchdog's warning of it
+# is as long as the list of all watches; where warnings are errors it ends the one thread that reads events.
+warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
 
 SETTLE_S = 0.3
 """A file is taken when it has held still for so long; a DAW may be writing it. Invented: a suggestion a second
@@ -218,6 +223,14 @@ class Follower:
 
     def _tend(self) -> None:
         """Brings the watches up to the folders: new ones, removed ones, those whose drive came back."""
+        if self._is_deaf():
+            log.warning("the thread that reads events has ended: the folders are watched anew")
+            self._observer.stop()
+            self._observer.join()
+            self._observer = Observer()
+            self._observer.start()
+            for follow in self._follows.values():
+                follow.watch = None
         wanted = self._folders()
         for folder in self._follows.keys() - wanted.keys():
             self._forget(self._follows.pop(folder))
@@ -235,7 +248,7 @@ class Follower:
                 follow.dirty = {b""}  # what happened before the watch
             elif follow.has_grown and not follow.polled:
                 watched = [other for other, about in self._follows.items() if about.watch is not None]
-                self._poll_if(n_watches() < sum(map(n_folders, watched)), folder, follow)
+                self._poll_if(_is_short(lambda: sum(map(n_folders, watched))), folder, follow)  # noqa: B023  called here
             follow.has_grown = False
         modes = {self._mode(follow) for follow in self._follows.values()}
         said = next(iter(modes), "events") if len(modes) < 2 else "both"
@@ -246,6 +259,11 @@ class Follower:
     @staticmethod
     def _mode(follow: _Follow) -> str:
         return "polling" if follow.watch is None else "both" if follow.polled else "events"
+
+    def _is_deaf(self) -> bool:
+        """Whether the one thread has ended that reads inotify's events for all watches; watchdog does not look at it."""
+        reader = getattr(self._observer, "_inotify_fd", None)
+        return reader is not None and not reader.is_alive()
 
     def _is_watched(self, follow: _Follow, root: Root) -> bool:
         alive = any(
@@ -265,7 +283,7 @@ class Follower:
             log.warning("no events for %s, it is polled: %s", os.fsdecode(folder), error)
             follow.watch, follow.polled = None, True
             return
-        self._poll_if(n_watches() < n_before + n_folders(folder), folder, follow)
+        self._poll_if(_is_short(lambda: n_before + n_folders(folder)), folder, follow)
 
     @staticmethod
     def _poll_if(is_short: bool, folder: bytes, follow: _Follow) -> None:
@@ -334,6 +352,15 @@ def n_watches() -> int:
     except OSError:
         return 1 << 62
     return found
+
+
+def _is_short(n_wanted: Callable[[], int]) -> bool:
+    """Whether there are fewer watches than wanted, and no more of them coming."""
+    while (n_held := n_watches()) < n_wanted():
+        time.sleep(SETTLE_S)
+        if n_watches() <= n_held:
+            return True
+    return False
 
 
 def _inside(folder: bytes) -> bytes:

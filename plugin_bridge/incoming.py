@@ -69,9 +69,7 @@ class Incoming:
 
     def gaps(self) -> list[tuple[int, int]]:
         """(first_frame, n_frames) of each run of frames that did not come, `MAX_GAPS` at most."""
-        edges = np.flatnonzero(
-            np.diff(self.came, prepend=True, append=True)
-        )  # out of what came, back into it
+        edges = np.flatnonzero(np.diff(self.came, prepend=True, append=True))  # into a gap, out of it
         return [(int(a), int(b - a)) for a, b in islice(zip(edges[::2], edges[1::2], strict=True), MAX_GAPS)]
 
     def samples(self, name: str) -> FloatArray:

@@ -72,9 +72,8 @@ class HitMel(PowerMel):
         peaks = padded.abs().unflatten(1, (-1, HOP)).amax((0, 2))  # (F + 3,): a frame is 4 hops
         n_all = len(peaks) - N_FFT // HOP + 1
         place = torch.arange(1, len(peaks) + 1, device=audio.device)
-        n_heard = (
-            (place * (peaks > 0)).amax(0).clamp(1, n_all).item()
-        )  # a later frame begins behind the last sound
+        last = (place * (peaks > 0)).amax(0)  # frames beyond it begin behind the last sound
+        n_heard = last.clamp(1, n_all).item()
         torch._check(n_heard >= 1)  # what the exporter cannot know
         torch._check(n_heard <= n_all)
         power = self._power(padded[:, : (n_heard - 1) * HOP + N_FFT])

@@ -62,7 +62,7 @@ def library_routes(panel: Panel) -> list[BaseRoute]:
     def remove_folder(ask: Ask) -> Any:
         path = ask.text("path")
         if path not in {folder.path for folder in panel.library.folders()}:
-            raise NotFound(path[:300], found="not a folder of this library")
+            raise NotFound(path[:300], found="not a folder of this library", remedy="reload the page")
         panel.library.remove(path)  # not after the errand that may be indexing it
         panel.feed.publish("errand", {"what": f"Removing {Path(path).name}", "ended": True, "failure": None})
         return {"begun": True}

@@ -154,9 +154,9 @@ def read_one_shot(path: str | os.PathLike[str]) -> OneShot:
             low, high = min(low, mono.min()), max(high, mono.max())
     if not n_read:
         raise NoSignal(name, found="no samples", expected="some sound")
+    samples = prepare(np.concatenate(kept), rate, name)  # first: of NaN there is no range
     if (high - low) / 2 < 10 ** (SILENCE_DBFS / 20):
         raise NoSignal(name, found=f"nothing above {SILENCE_DBFS:g} dBFS", expected="an audible hit")
-    samples = prepare(np.concatenate(kept), rate, name)
     return OneShot(samples[: round(KEY_S * SAMPLE_RATE)], n_read / rate)
 
 

@@ -85,6 +85,15 @@ def test_a_header_that_lies_costs_nothing(write):
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("n_bad", [1, 44_100])
+def test_a_one_shot_of_nan_is_called_so(tmp_path, n_bad):
+    samples = np.full(44_100, 0.1, np.float32)
+    samples[:n_bad] = np.nan
+    soundfile.write(tmp_path / "snare.wav", samples, 44_100, subtype="FLOAT")
+    with pytest.raises(errors.NoSignal, match="NaN, infinite"):
+        read_one_shot(tmp_path / "snare.wav")
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e7, -1e30])
 def test_what_is_not_a_number_is_no_signal(write, bad):
     samples = tone(0.1)

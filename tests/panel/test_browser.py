@@ -182,14 +182,20 @@ def test_how_well_a_hit_fits_stands_in_words(page, daemon, sounds):
                 hit["fit"] = 1 - hit["rank"] / 100
         route.fulfill(json=presses)
 
+    later = []
     press(daemon, sounds, "bass", "chords", "lead", id="words")
     page.route("**/api/presses", calibrated)
+    page.route("**/why", lambda route: later.append(route))
     open_panel(page, daemon)
     page.wait_for_selector(".hit.here:has-text('99 %')")
     page.wait_for_selector(".dock:has-text('better than 99 % of your kicks')")
     assert "better than 99 % of your kicks" in page.get_attribute(".hit.here", "aria-label")
     page.focus(".dock-facts button")
     page.wait_for_selector(".dock-facts .tooltip:has-text('place in your library')")
+    wait_until(lambda: page.wait_for_timeout(10) or later)
+    later[0].continue_()
+    page.wait_for_selector(".dock-why .explained")
+    assert page.is_visible(".dock-facts .tooltip"), "what is drawn anew keeps the focus"
 
 
 def test_why_a_hit_fits_is_told_with_what_was_measured(page, daemon, sounds):

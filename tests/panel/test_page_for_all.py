@@ -105,6 +105,58 @@ def test_the_keyboard_alone_presses_locks_searches_and_picks(pressed, daemon):
     assert f"tom {name}" in [path.name for path in (daemon.state / "picks").iterdir()]
 
 
+FOCUSED = "document.activeElement.dataset.key"
+
+
+@pytest.mark.parametrize(
+    "control",
+    [".dock [data-key=like]", ".transport [data-key=view]", "#preset", "#press"],
+)
+def test_a_new_press_takes_the_focus_from_no_control(pressed, daemon, sounds, control):
+    pressed.focus(control)
+    focused = pressed.evaluate(FOCUSED)
+    shown(pressed, daemon, sounds, "bass", "chords", id=f"after {control[-12:]}")
+    pressed.wait_for_selector(".dock-why .explained")
+    assert pressed.evaluate(FOCUSED) == focused
+
+
+def test_the_focus_on_a_hit_goes_to_the_first_hit_of_a_new_press(pressed, daemon, sounds):
+    pressed.keyboard.press("ArrowDown")
+    assert pressed.evaluate("document.activeElement.matches('.hit.here')")
+    shown(pressed, daemon, sounds, "bass", "chords", id="after a hit")
+    assert pressed.evaluate("document.activeElement.id") == "hit-kick-1"
+
+
+def test_a_press_is_chosen_by_keys_one_after_the_other(pressed, daemon, sounds):
+    shown(pressed, daemon, sounds, "bass", "chords", id="the last of them")
+    pressed.focus("#press")
+    for place in (1, 2):
+        pressed.keyboard.press("ArrowDown")
+        pressed.wait_for_function(f"document.querySelector('#press').selectedIndex === {place}")
+        assert pressed.evaluate(FOCUSED) == "press"
+
+
+def test_the_library_is_left_as_the_user_left_it_when_it_is_read_anew(pressed, daemon):
+    page = pressed
+    page.keyboard.press("l")
+    page.wait_for_selector(".hit.here[data-taste=like]")
+    page.keyboard.press("2")
+    page.wait_for_selector(".results-heading:has-text('Lately chosen')")
+    page.locator(".results .hit").first.click()
+    page.keyboard.press("u")
+    page.wait_for_selector(".results .hit .fit:has-text('used')")
+    chosen = page.get_attribute(".results .hit[aria-selected=true]", "data-key")
+    assert page.evaluate(FOCUSED) == chosen, "the choice and the focus outlive a new list"
+    page.click(".left-out summary >> nth=0")
+    page.focus(".folders .rows button")
+    focused = page.evaluate(FOCUSED)
+    with page.expect_response("**/library/skipped"):
+        page.evaluate("document.querySelector('.folders form .button:last-child').click()")
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("document.querySelector('.left-out details').open")
+    assert page.evaluate(FOCUSED) == focused
+
+
 def test_a_library_of_nothing_says_what_to_do(page, sounds, tmp_path):
     with serving(tmp_path / "state", "--model", sounds / "model", "--web", "127.0.0.1:0") as daemon:
         open_panel(page, daemon)

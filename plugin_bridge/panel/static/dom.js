@@ -22,6 +22,18 @@ export function set(element, properties) {
   return element;
 }
 
+/** New children for an element, as the user left the old: the same control has the focus, the same details are open. */
+export const refill = (element, ...children) => keeping(element, () => element.replaceChildren(...children));
+
+/** Draws within an element without taking from the user what has the focus there and what was opened, by data-key. */
+export function keeping(element, draw) {
+  const focused = element.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  const open = new Set($$("details[open] > summary", element).map((each) => each.dataset.key));
+  draw();
+  for (const each of $$("summary", element)) each.parentElement.open = open.has(each.dataset.key);
+  if (focused) $(`[data-key="${CSS.escape(focused)}"]`, element)?.focus({ preventScroll: true });
+}
+
 const PATHS = {
   play: "M4 2.5v11l9-5.5z",
   stop: "M3.5 3.5h9v9h-9z",
@@ -67,7 +79,7 @@ export function wave(peaks) {
 }
 
 export function button(name, label, onclick, extra = {}) {
-  return h("button", { type: "button", class: "button", onclick, ...extra }, icon(name), h("span", {}, label));
+  return h("button", { type: "button", class: "button", "data-key": name, onclick, ...extra }, icon(name), h("span", {}, label));
 }
 
 let hints = 0;
@@ -76,7 +88,7 @@ let hints = 0;
 export function explained(word, because, extra = {}) {
   const id = `hint-${(hints += 1)}`;
   return h("span", { class: "explained" },
-    h("button", { type: "button", "aria-describedby": id, ...extra }, word),
+    h("button", { type: "button", "data-key": word, "aria-describedby": id, ...extra }, word),
     h("span", { class: "tooltip", role: "tooltip", id }, because));
 }
 

@@ -40,7 +40,7 @@ export function dock(hit, { commands, details, hostReads, locked, why }) {
     h("div", { class: "dock-text" },
       h("p", { class: "dock-name", title: hit.path }, hit.name),
       h("p", { class: "quiet dock-facts" }, facts, " · ",
-        hit.fit === null ? `score ${hit.score.toFixed(2)}` : explained(fitWords(hit), FIT_BECAUSE, { class: "link" })),
+        hit.fit === null ? `score ${hit.score.toFixed(2)}` : explained(fitWords(hit), FIT_BECAUSE, { class: "link", "data-key": "fit" })),
       h("p", { class: "dock-why" }, reason ? [reason.text, " ", explained("How we know", reason.because, { class: "link", "data-key": "why" })] : "Listening to what sets it apart…"),
       h("p", { class: "dock-path" }, hit.path)),
     h("div", { class: "dock-actions", role: "group", "aria-label": `Choose ${hit.name}` },

@@ -3,7 +3,7 @@
 import { get, post, session } from "./api.js";
 import * as choices from "./choices.js";
 import { guarded, marks } from "./choices.js";
-import { $, $$, baseName, button, count, h, plural, seconds, title, toast, typeName, typeNames } from "./dom.js";
+import { $, $$, baseName, button, count, h, plural, refill, seconds, title, toast, typeName, typeNames } from "./dom.js";
 import { LibraryMap } from "./map.js";
 import { player } from "./suggest.js";
 
@@ -78,11 +78,11 @@ function drawFolders() {
   const { folders } = state.status;
   const choose = $("#search-folder", page);
   if (choose.length !== folders.length + 1) choose.replaceChildren(h("option", { value: "255" }, "all folders"), ...folders.map((folder, i) => h("option", { value: String(i) }, baseName(folder.path))));
-  $(".folders .rows", page).replaceChildren(...folders.map((folder) => h("li", {},
+  refill($(".folders .rows", page), ...folders.map((folder) => h("li", {},
     h("span", { class: "grow path" }, folder.path),
     h("span", { class: `state ${folder.state}` }, folder.state),
     h("span", { class: "quiet" }, aboutFolder(folder)),
-    button("remove", "Remove", () => guarded(post, "/api/library/folders/remove", { path: folder.path }), { "aria-label": `Remove ${folder.path}`, title: "Follow it no more; its files stay as they are" }))));
+    button("remove", "Remove", () => guarded(post, "/api/library/folders/remove", { path: folder.path }), { "data-key": folder.path, "aria-label": `Remove ${folder.path}`, title: "Follow it no more; its files stay as they are" }))));
 }
 
 function aboutFolder({ one_shots: n, skipped, state: now, emptied_at: emptied }) {
@@ -92,12 +92,12 @@ function aboutFolder({ one_shots: n, skipped, state: now, emptied_at: emptied })
 
 async function drawPicks() {
   const { folder, names } = await get("/api/picks");
-  $(".picks", page).replaceChildren(
+  refill($(".picks", page),
     h("h2", {}, "Picks"),
     h("p", { class: "quiet" }, "Copies of what you picked, in one folder: add it to your DAW’s browser once."),
     h("p", { class: "inline" }, h("span", { class: "path grow" }, folder), button("copy", "Copy path", () => guarded(choices.copy, folder))),
     h("ul", { class: "rows" }, names.map((name) => h("li", {}, h("span", { class: "grow" }, name),
-      button("remove", "Remove", () => guarded(async () => (await post("/api/picks/remove", { name }), drawPicks())), { "aria-label": `Remove ${name}` })))));
+      button("remove", "Remove", () => guarded(async () => (await post("/api/picks/remove", { name }), drawPicks())), { "data-key": name, "aria-label": `Remove ${name}` })))));
 }
 
 async function drawLearned() {
@@ -105,22 +105,20 @@ async function drawLearned() {
 }
 
 function showLearned({ n_marks: n, n_choices: choices, least, trust }) {
-  const focused = $(".learned", page).contains(document.activeElement);
   const forget = async () => (showLearned(await post("/api/learned/forget")), toast("Forgotten: the order of hits is the model’s own again. Your marks stay listed."));
   const now = n ? `The order of hits leans towards ${plural(n, "one-shot")} that you liked, used or passed over; what they have in common is trusted to ${Math.round(100 * trust)} %.`
     : choices < least ? `Off so far: ${choices} of ${least} choices. Like, dislike or use hits of a press, and later presses lean a little towards what you choose.`
       : `Off: your ${plural(choices, "choice")} ${choices === 1 ? "has" : "have"} nothing in common that is more than chance.`;
-  $(".learned", page).replaceChildren(h("h2", {}, "Learning from your choices"), h("p", { class: "quiet" }, now, " The preset plain never does."),
-    h("p", { class: "inline" }, button("undo", "Forget what was learned", () => guarded(forget), { disabled: !choices, "data-key": "forget" })));
-  if (focused) $(".learned button", page).focus();
+  refill($(".learned", page), h("h2", {}, "Learning from your choices"), h("p", { class: "quiet" }, now, " The preset plain never does."),
+    h("p", { class: "inline" }, button("undo", "Forget what was learned", () => guarded(forget), { disabled: !choices })));
 }
 
 async function drawLeftOut() {
   const [skipped, copies] = await Promise.all([get("/api/library/skipped"), get("/api/library/copies")]);
-  $(".left-out", page).replaceChildren(
-    h("details", {}, h("summary", {}, `Left out: ${plural(skipped.n, "file")}`),
+  refill($(".left-out", page),
+    h("details", {}, h("summary", { "data-key": "skipped" }, `Left out: ${plural(skipped.n, "file")}`),
       h("ul", { class: "rows" }, skipped.files.map((file) => h("li", {}, h("span", { class: "grow path" }, file.path), h("span", { class: "quiet" }, file.text || file.code))))),
-    h("details", {}, h("summary", {}, `Copies: ${plural(copies.n, "file")} that ${copies.n === 1 ? "is" : "are"} there already`),
+    h("details", {}, h("summary", { "data-key": "copies" }, `Copies: ${plural(copies.n, "file")} that ${copies.n === 1 ? "is" : "are"} there already`),
       h("ul", { class: "rows" }, copies.groups.map((group) => h("li", { class: "stack" }, group.map((one) => h("span", { class: "path" }, one.path)))))));
 }
 
@@ -155,15 +153,17 @@ function showHistory() {
 }
 
 export async function similar(one) {
-  showResults(await get(`/api/one-shots/${one.id}/similar`), `Similar to ${one.name}`);
+  const found = await get(`/api/one-shots/${one.id}/similar`);
   showOne(one, false);
+  showResults(found, `Similar to ${one.name}`);
   $(".results .hit", page)?.focus();
 }
 
 function showResults(results, heading) {
   Object.assign(state, { results, history: false });
   $(".results-heading", page).textContent = heading;
-  $(".results", page).replaceChildren(...results.map((one, i) => h("li", { class: "hit plain", role: "option", tabindex: i ? "-1" : "0", "data-type": one.type, "data-id": one.id, "aria-selected": "false",
+  const chosen = results.findIndex((one) => one.id === state.chosen?.id);
+  refill($(".results", page), ...results.map((one, i) => h("li", { class: `hit plain${i === chosen ? " here" : ""}`, role: "option", tabindex: i === Math.max(chosen, 0) ? "0" : "-1", "data-type": one.type, "data-id": one.id, "data-key": one.id, "aria-selected": String(i === chosen),
     "aria-label": `${one.name}, ${typeName(one.type)}, ${one.folder}, ${seconds(one.duration_s)}`, onclick: (event) => choose(event.currentTarget, one) },
     h("span", { class: "chip" }), h("span", { class: "name", title: one.path }, one.name),
     h("span", { class: "about" }, h("span", { class: "from" }, one.folder), h("span", {}, seconds(one.duration_s)), one.what ? h("span", { class: "fit" }, DONE[one.what]) : null))));
@@ -188,7 +188,7 @@ function showOne(one, sound = true) {
 function drawOne() {
   const one = state.chosen;
   const { taste, used } = marks.of.get(one.id) ?? {};
-  $(".about-one", page).replaceChildren(
+  refill($(".about-one", page),
     h("p", { class: "dock-name", title: one.path }, one.name),
     h("p", { class: "quiet" }, `${title(typeName(one.type))}${one.guessed ? ", by its sound" : ""} · ${seconds(one.duration_s)} · ${one.folder}`),
     h("div", { class: "dock-actions", role: "toolbar", "aria-label": `Choose ${one.name}` },

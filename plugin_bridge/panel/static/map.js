@@ -1,7 +1,7 @@
 /* The map of the library: each one-shot where its key lies on the two widest axes, coloured by its type. */
 
 import { bytes, get, session } from "./api.js";
-import { announce, h, seconds, set, title, typeName, typeNames } from "./dom.js";
+import { announce, h, refill, seconds, set, title, typeName, typeNames } from "./dom.js";
 import { player } from "./suggest.js";
 
 const CELLS = 96; /* of the grid that finds the point under the pointer */
@@ -62,7 +62,7 @@ export class LibraryMap {
     const { types, n } = this.points;
     const counts = new Array(session.types.length).fill(0);
     for (let i = 0; i < n; i += 1) counts[types[i]] += 1;
-    this.legend.replaceChildren(...session.types.map((type, code) => counts[code] ? h("button", { type: "button", class: "type", "data-type": type, "aria-pressed": String(!this.hidden.has(code)), onclick: (event) => {
+    refill(this.legend, ...session.types.map((type, code) => counts[code] ? h("button", { type: "button", class: "type", "data-type": type, "data-key": type, "aria-pressed": String(!this.hidden.has(code)), onclick: (event) => {
       if (!this.hidden.delete(code)) this.hidden.add(code);
       set(event.currentTarget, { "aria-pressed": String(!this.hidden.has(code)) });
       this.draw();

@@ -19,16 +19,16 @@ export function empty(n, { openLibrary, pressFiles }) {
 /** The presses, what is known of the one shown, what to do with it, and its bounce. */
 export function head(state, { commands, pressFiles, show }) {
   const { locked, preset, presets, press, presses } = state;
-  const select = h("select", { id: "press", "aria-label": "Press", onchange: () => show(presses.find((each) => String(each.press) === select.value)) },
+  const select = h("select", { id: "press", "data-key": "press", "aria-label": "Press", onchange: () => show(presses.find((each) => String(each.press) === select.value)) },
     presses.map((each) => h("option", { value: each.press, selected: each.press === press.press }, nameOf(each))));
-  const next = h("select", { id: "preset", "aria-label": "Preset for the next press", onchange: () => (state.preset = next.value) },
+  const next = h("select", { id: "preset", "data-key": "preset", "aria-label": "Preset for the next press", onchange: () => (state.preset = next.value) },
     presets.map(({ name, text }) => h("option", { value: name, selected: name === preset, title: text }, name)));
   return h("div", { class: "press" },
     h("div", { class: "press-head" },
       h("div", { class: "press-name" }, select, leaning(press), h("p", { class: "quiet" }, ...about(press))),
       h("div", { class: "press-actions" }, next,
-        button("again", locked.size ? "Press again for the others" : "Press again", commands.again, { "data-key": "again", title: "Press again (A)" }),
-        button("kit", "Whole kit", commands.kit, { class: "button compact", "data-key": "kit", title: "The hits that fit the mix and one another (G)" }),
+        button("again", locked.size ? "Press again for the others" : "Press again", commands.again, { title: "Press again (A)" }),
+        button("kit", "Whole kit", commands.kit, { class: "button compact", title: "The hits that fit the mix and one another (G)" }),
         fileButton(pressFiles))),
     h("div", { class: "bounce", role: "img", "aria-label": `Waveform of the bounce, ${clock(press.seconds)} long` }, wave(press.peaks), h("div", { class: "loop", hidden: true }), h("div", { class: "head", hidden: true })));
 }

@@ -3,7 +3,7 @@
 import { get, post, session, upload } from "./api.js";
 import * as choices from "./choices.js";
 import { guarded, marks } from "./choices.js";
-import { $, $$, announce, explained, h, icon, plural, set, title, toast, typeName, typeNames } from "./dom.js";
+import { $, $$, announce, explained, h, icon, keeping, plural, refill, set, title, toast, typeName, typeNames } from "./dom.js";
 import * as hits from "./hits.js";
 import { Player } from "./player.js";
 import * as pressing from "./pressing.js";
@@ -233,10 +233,14 @@ export const pressFiles = (files) => guarded(async () => {
 function draw() {
   page.dataset.view = state.view;
   if (!state.press) return page.replaceChildren(pressing.empty(state.n, { openLibrary, pressFiles }));
-  page.replaceChildren(pressing.head(state, { commands, pressFiles, show }), h("div", { class: "transport", role: "toolbar", "aria-label": "Hear it" }), h("div", { class: "kit", hidden: true }), drawTypes(), drawColumns(), h("div", { class: "dock", role: "region", "aria-label": "Chosen hit" }));
-  drawDetails();
-  drawChosen();
-  drawLoop();
+  const onHit = document.activeElement?.matches(".column .hit");
+  keeping(page, () => {
+    page.replaceChildren(pressing.head(state, { commands, pressFiles, show }), h("div", { class: "transport", role: "toolbar", "aria-label": "Hear it" }), h("div", { class: "kit", hidden: true }), drawTypes(), drawColumns(), h("div", { class: "dock", role: "region", "aria-label": "Chosen hit" }));
+    drawDetails();
+    drawChosen();
+    drawLoop();
+  });
+  if (onHit) focusChosen();
 }
 
 /** How many one-shots there are to suggest: with none, that is what to mend first. */
@@ -249,7 +253,6 @@ export function knows(n) {
 function drawTransport() {
   const bar = $(".transport", page);
   if (!bar) return;
-  const focused = document.activeElement?.closest?.(".transport") ? document.activeElement.dataset.key : null;
   const looping = player.playing;
   const loop = state.loop;
   const pattern = h("select", { "data-key": "pattern", "aria-label": "Where the hit is placed", onchange: () => {
@@ -258,7 +261,7 @@ function drawTransport() {
   } }, [...(loop?.has_original ? ["onsets"] : []), ...session.patterns].map((name) =>
     h("option", { value: name, selected: state.patterns[state.type] === name }, name === "onsets" ? "where the track plays" : name)));
   const bpm = h("input", { "data-key": "bpm", type: "number", min: 30, max: 300, step: "any", value: loop ? +loop.bpm.toFixed(2) : "", "aria-label": "Tempo in beats a minute", onchange: () => retime({ bpm: Number(bpm.value) || null }) });
-  bar.replaceChildren(
+  refill(bar,
     h("button", { type: "button", class: "button main", "data-key": "play", onclick: commands.play, disabled: state.mode === "mix" && !loop }, icon(looping ? "stop" : "play"), h("span", {}, looping ? "Stop" : "Play"), h("kbd", {}, "Space")),
     h("div", { class: "segments", role: "group", "aria-label": "How hits are heard" },
       [["dry", "Dry"], ["mix", "In the mix"]].map(([mode, label]) =>
@@ -271,7 +274,6 @@ function drawTransport() {
       h("button", { type: "button", "data-key": "double", title: "Twice the tempo", onclick: () => loop && retime({ bpm: loop.bpm * 2 }) }, "×2"),
       h("button", { type: "button", "data-key": "shift", title: "The bar begins a beat later", onclick: () => retime({ shift: (state.shift + 1) % 4 }) }, "+1 beat")),
     h("button", { type: "button", class: "button view", "data-key": "view", "aria-pressed": String(state.view === "one"), onclick: commands.view, title: "Six columns, or one (V)" }, icon("columns"), h("span", {}, state.view === "six" ? "Six columns" : "One column")));
-  if (focused) $(`[data-key="${focused}"]`, bar)?.focus();
 }
 
 function retime(change) {
@@ -283,7 +285,7 @@ function retime(change) {
 
 function drawTypes() {
   return h("div", { class: "types", role: "group", "aria-label": "Types" }, types().map((type) =>
-    h("button", { type: "button", class: "type", "data-type": type, onclick: () => choose(state.chosen.get(type)) },
+    h("button", { type: "button", class: "type", "data-type": type, "data-key": type, onclick: () => choose(state.chosen.get(type)) },
       h("span", { class: "chip" }), title(typeName(type)), state.locked.has(type) ? icon("lock") : null)));
 }
 
@@ -330,7 +332,7 @@ function drawKit() {
   note.hidden = !state.kit;
   if (!state.kit) return note.replaceChildren();
   const { text, because } = kitWords(state.kit);
-  note.replaceChildren(icon("kit"), h("p", {}, text, " ", explained("How it is chosen", because, { class: "link" })),
+  refill(note, icon("kit"), h("p", {}, text, " ", explained("How it is chosen", because, { class: "link" })),
     h("button", { type: "button", class: "link", onclick: leaveKit }, "Back to the first of each"));
 }
 
@@ -338,10 +340,8 @@ function drawDock() {
   const dock = $(".dock", page);
   const hit = current();
   if (!dock || !hit) return;
-  const focused = dock.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   dock.dataset.type = hit.type;
-  dock.replaceChildren(...hits.dock(hit, { ...state, commands, hostReads: state.press.host_reads, locked: state.locked.get(hit.type)?.id === hit.id }));
-  if (focused) $(`[data-key="${focused}"]`, dock)?.focus();
+  refill(dock, ...hits.dock(hit, { ...state, commands, hostReads: state.press.host_reads, locked: state.locked.get(hit.type)?.id === hit.id }));
 }
 
 function drawLoop() {

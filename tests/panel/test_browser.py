@@ -62,7 +62,7 @@ def test_a_press_over_osc_appears_and_the_keys_do_it_all(page, daemon, sounds):
     page.wait_for_selector(".hit.here[data-taste=dislike]")
     page.keyboard.press("z")
     page.wait_for_selector("text=Taken back")
-    assert page.get_attribute(".hit.here", "data-taste") == "like"
+    page.wait_for_selector(".hit.here[data-taste=like]")
     page.keyboard.press("p")
     page.wait_for_selector("text=In the picks folder")
     assert [path.name for path in (daemon.state / "picks").iterdir()] == [

@@ -37,7 +37,7 @@ FILE_MAX_BYTES = 1 << 28
 
 WORKER = """
 import signal
-signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; a worker ends with its pipe
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # in a console of Windows Ctrl-C reaches everybody; a worker ends with its pipe
 from index.worker import main
 main()
 """
@@ -189,12 +189,9 @@ class _Worker:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            # One that hangs in the kernel goes when it can; till then a thread of ours reads its pipe.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(1.0)
-                for pipe in (process.stdin, process.stdout):
-                    with contextlib.suppress(BrokenPipeError):
-                        pipe.close()  # type: ignore[union-attr]
+            end = threading.Thread(target=_see_off, args=(process,), daemon=True)
+            end.start()
+            end.join(1.0)  # one that hangs in the kernel goes when it can
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
@@ -205,10 +202,19 @@ class _Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"},
+                process_group=0 if os.name == "posix" else None,  # Ctrl-C is for us alone
             )
             with contextlib.suppress(EOFError):
                 receive(self._process.stdout)  # a start on a busy machine is no file's fault
         return self._process
+
+
+def _see_off(process: subprocess.Popen[bytes]) -> None:
+    """Waits for the end of a process that was killed; till then a thread of ours may read its pipe."""
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        with contextlib.suppress(BrokenPipeError):
+            pipe.close()  # type: ignore[union-attr]
 
 
 class _Talk:

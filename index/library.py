@@ -179,6 +179,16 @@ class Library:
     def add(self, path: bytes | str, progress: Progress | None = None, portable: bool | None = None) -> None:
         """Follows a folder from now on, and returns when its one-shots are searchable.
 
+        Args, Raises:
+            As `enrol`.
+        """
+        self.enrol(path, portable)
+        self.sync(progress)
+        self._wake_follower()
+
+    def enrol(self, path: bytes | str, portable: bool | None = None) -> None:
+        """Notes that a folder is followed; from now on `sync` reads it, too.
+
         Args:
             portable: keep its keys on its own drive, too, and take those that lie there. None leaves that as it is.
 
@@ -196,8 +206,6 @@ class Library:
             db.execute(_PUT_FOLDER, (folder, volume_of(folder)))
             if portable is not None:
                 db.execute("UPDATE folders SET portable = ? WHERE path = ?", (portable, folder))
-        self.sync(progress)
-        self._wake_follower()
 
     def remove(self, path: bytes | str) -> None:
         """Follows a folder no more; a scan under way is not waited for, it leaves the folder's files.

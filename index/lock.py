@@ -11,8 +11,9 @@ from encoders.errors import Busy, Refused
 
 NAME = "lock"
 
-PATIENCE_S, RETRY_S = 0.1, 0.002
-"""How long a lock that is taken is tried for: `is_held` takes it for a moment, too."""
+PATIENCE_S, RETRY_S = 0.1 if os.name == "nt" else 20.0, 0.002
+"""How long a lock is tried for that is in the way of nobody but `is_held`, which takes it for a moment, too: on a busy
+machine that moment may last."""
 
 
 class StateLock:
@@ -66,7 +67,7 @@ def is_held(state: Path) -> bool:
 def _lock(handle: int) -> bool:
     until_s = time.monotonic() + PATIENCE_S
     while not _try_lock(handle):
-        if time.monotonic() >= until_s:
+        if time.monotonic() >= until_s or _is_taken(handle):
             return False
         time.sleep(RETRY_S)
     return True
@@ -74,6 +75,9 @@ def _lock(handle: int) -> bool:
 
 if os.name == "nt":
     import msvcrt
+
+    def _is_taken(handle: int) -> bool:
+        return False  # that cannot be told
 
     def _try_lock(handle: int, shared: bool = False) -> bool:  # there is only one kind of lock here
         os.lseek(handle, 1 << 30, os.SEEK_SET)  # beyond the process id, which others have to be able to read
@@ -85,6 +89,13 @@ if os.name == "nt":
 
 else:
     import fcntl
+
+    def _is_taken(handle: int) -> bool:
+        """Whether somebody holds it who does more than look."""
+        if not _try_lock(handle, shared=True):
+            return True
+        fcntl.flock(handle, fcntl.LOCK_UN)
+        return False
 
     def _try_lock(handle: int, shared: bool = False) -> bool:
         try:

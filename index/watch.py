@@ -360,8 +360,12 @@ def _is_short(n_wanted: int) -> bool:
     n_held = n_watches()
     if n_held >= n_wanted:
         return False
-    time.sleep(SETTLE_S)
-    return n_watches() <= n_held
+    until_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until_s:  # the thread that adds them may wait long for its turn
+        time.sleep(SETTLE_S)
+        if n_watches() > n_held:
+            return False
+    return True
 
 
 def _inside(folder: bytes) -> bytes:

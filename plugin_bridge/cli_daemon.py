@@ -29,6 +29,9 @@ from plugin_bridge.switching import Switch
 
 log = logging.getLogger(__name__)
 
+ENROL_LIMIT_S = 2.0
+"""How long a `--folder` keeps the daemon from being ready: one on a drive that hangs is enrolled once it answers."""
+
 TIDY_EVERY_S = 1.0
 """Short, because Windows hands over signals only between two waits."""
 
@@ -104,6 +107,8 @@ def run_serve(arguments: argparse.Namespace) -> None:
                 told = now
 
         trouble = _tried(keep_up, "")
+        for is_enrolled in [_follow(library, absolute(folder)) for folder in arguments.folder]:
+            is_enrolled.wait(ENROL_LIMIT_S)
         try:
             ready = {
                 "ready": True,
@@ -117,8 +122,6 @@ def run_serve(arguments: argparse.Namespace) -> None:
                 print(f"panel: {invitation}", file=sys.stderr, flush=True)
             if arguments.announce:
                 while_ready.enter_context(announce.announced(host, server.port))
-            for folder in arguments.folder:
-                threading.Thread(target=_follow, args=(library, absolute(folder)), daemon=True).start()
             while not stop.wait(TIDY_EVERY_S):
                 trouble = _tried(keep_up, trouble)
         finally:
@@ -140,12 +143,26 @@ def _tried(keep_up: Callable[[], None], trouble: str) -> str:
     return ""
 
 
-def _follow(library: Library, folder: str) -> None:
-    """Adds a folder while the daemon already answers; one that cannot be followed is told in the log."""
-    try:
-        library.add(folder)
-    except SamplefitError as error:
-        log.warning("--folder %s", error.text)
+def _follow(library: Library, folder: str) -> threading.Event:
+    """Adds a folder while the daemon already answers; one that cannot be followed is told in the log.
+
+    Returns:
+        Set once a sync would read the folder, too, or it is given up.
+    """
+    is_enrolled = threading.Event()
+
+    def add() -> None:
+        try:
+            library.enrol(folder)
+            is_enrolled.set()
+            library.add(folder)
+        except SamplefitError as error:
+            log.warning("--folder %s", error.text)
+        finally:
+            is_enrolled.set()
+
+    threading.Thread(target=add, daemon=True).start()
+    return is_enrolled
 
 
 def run_doctor(arguments: argparse.Namespace) -> int:

@@ -16,8 +16,8 @@ from plugin_bridge.client import Client, Failed
 TOKEN_VARIABLE = "SAMPLEFIT_TOKEN"
 """What every request must carry, where the daemon listens beyond this machine; read by daemon and shell alike."""
 
-FIND_TIMEOUT_S = 5.0
-"""A status takes milliseconds; one that takes longer than this comes from a daemon that hangs."""
+FIND_TIMEOUT_S = 20.0
+"""A status takes milliseconds; one that takes longer than this comes from a daemon that hangs, however busy the machine."""
 
 
 @dataclass(frozen=True)

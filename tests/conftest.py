@@ -9,6 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import HealthCheck, settings
+
+# However busy the machine: no limit of time, and the same examples each time, which `make soak` draws anew.
+settings.register_profile(
+    "any machine",
+    deadline=None,
+    derandomize=not os.environ.get("SAMPLEFIT_SOAK"),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("any machine")
 
 SAMPLE_RATE = 44_100
 SHARED = Path(__file__).resolve().parents[2] / "shared"

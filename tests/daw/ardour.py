@@ -150,7 +150,9 @@ class Ardour:
     def run(self, lua: str, timeout_s: float = PATIENCE_S) -> str:
         """Runs Lua in Ardour and returns what it returns, as text. Waits for every action pressed before."""
         serial = next(self._serials)
-        self._command.write_text(f"-- {serial}\n{lua}")
+        whole = self._command.with_suffix(".new")
+        whole.write_text(f"-- {serial}\n{lua}")
+        whole.replace(self._command)  # a press of before may run at any moment, and takes what is there
         self._replies.settimeout(PRESS_AGAIN_S)
         until = time.monotonic() + timeout_s
         while time.monotonic() < until:

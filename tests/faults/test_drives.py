@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from daemon import wait_until
 
 from index import sight, watch
 from index.decoding import Decoders
+from index.files import folder_rows
 from index.folders import Presence, judge
 from index.library import Library
 from index.scan import Walk
@@ -60,7 +60,7 @@ def test_a_share_that_hangs_holds_up_nobody(tmp_path, monkeypatch):
         return walk(root, beat)
 
     monkeypatch.setattr(sight, "walk", hanging)
-    lookout = Lookout(limit_s=0.2)
+    lookout = Lookout(limit_s=5.0)
     glances = [Glance(1, os.fsencode(tmp_path / "hung"), ""), Glance(2, os.fsencode(tmp_path / "good"), "")]
     for _ in range(2):
         seen = lookout.look(glances)
@@ -79,18 +79,22 @@ def test_a_share_that_hangs_in_the_kernel_stalls_nothing_else(tmp_path, drive, h
     with Library(tmp_path / "state", encoder, watch=True) as library:
         library.add(str(share))
         library.add(str(good))
-        library._scanner.lookout._limit_s = math.inf  # whoever waited for the share would wait for good
+        library._scanner.lookout._limit_s = 3600.0  # whoever waited for the share would wait for good
+        (number,) = (
+            row.number for row in folder_rows(library._catalogue.db) if row.path == os.fsencode(share)
+        )
+        owing = library._scanner.lookout._owing
         with hung(share):
-            wait_until(lambda: library._scanner.lookout._owing)
+            wait_until(lambda: (look := owing.get(number)) and look.silent_s() > 2)
             for seed in range(10, 13):
                 write_hit(good / f"{seed}.wav", seed)
                 wait_until(lambda seed=seed: os.fsencode(good / f"{seed}.wav") in paths_of(library))
-            assert library._scanner.lookout._owing, "it hangs still"
+            assert number in owing, "it hangs still"
             assert library.status().trouble == ()
-            library._scanner.lookout._limit_s = 0.2
+            library._scanner.lookout._limit_s = 5.0
             wait_until(lambda: {row.state for row in library.folders()} == {"online", "offline"})
             library.sync()
-            assert len(library.snapshot) == 3
+            wait_until(lambda: len(library.snapshot) == 3)
         wait_until(lambda: len(library.snapshot) == 6)
     assert encoder.n_encoded == 6
 
@@ -104,6 +108,7 @@ def test_files_of_a_share_that_hangs_wait_without_blame(tmp_path, drive, hung):
         process = decoders._workers[0]._start()
         found = list(decoders.examine(paths, lambda content: False))
         assert len(found) == 50 and all(one.code is None and one.content is None for one in found)
+        decoders._workers[0]._limit_s = 60.0
         (one,) = decoders.examine([os.fsencode(tmp_path / "good.wav")], lambda content: False)
         assert one.samples is not None
         assert process.poll() is None, "it cannot even be killed"

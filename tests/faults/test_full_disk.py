@@ -76,8 +76,7 @@ def test_a_daemon_says_so_answers_and_recovers_by_itself(tmp_path, drive):
         assert "TROUBLE: " in samplefit("status", state=state).stdout
         assert len(daemon.ask("/samplefit/suggest/file", str(bounce), "type", "kick", "k", 3)) == 4
         ballast.unlink()
-        wait_until(lambda: status()["one_shots"] == n_before + 200)
-        assert status()["trouble"] == []
+        wait_until(lambda: [(now := status())["one_shots"], now["trouble"]] == [n_before + 200, []])
         daemon.ask("/samplefit/like", str(bounce))
 
 
@@ -157,5 +156,4 @@ def test_a_quota_of_the_catalogue_stands_in_for_a_full_disk_where_nothing_can_be
         assert "free some disk space" in library.status().trouble[0]
         assert os.fsencode(drums / "first.wav") in paths_of(library)
         db.execute("PRAGMA max_page_count = 100000")
-        wait_until(lambda: len(library.snapshot) == 40)
-        assert library.status().trouble == ()
+        wait_until(lambda: len(library.snapshot) == 40 and library.status().trouble == ())

@@ -31,7 +31,7 @@ KEYS = crowded(np.random.default_rng(0), N_KEYS)
 HEADS = heads_of(KEYS)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 1 << 30),
     n=st.integers(1, 400),

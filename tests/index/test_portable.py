@@ -32,7 +32,7 @@ def names_of(found: np.ndarray) -> list[int]:
     return sorted(int.from_bytes(content.tobytes(), "big") for content in found["content"])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(batches=st.lists(st.sets(st.integers(0, 40), min_size=1), min_size=1, max_size=12))
 def test_what_is_written_in_any_pieces_is_read_again_once_each(batches, tmp_path_factory):
     folder = os.fsencode(tmp_path_factory.mktemp("drive"))

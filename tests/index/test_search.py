@@ -79,7 +79,7 @@ def plain(rows: list[Row], query: np.ndarray, types: tuple[str, ...], k: int, ta
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 1 << 30),
     n=st.integers(1, 120),

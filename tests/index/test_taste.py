@@ -74,7 +74,7 @@ def test_equal_keys_teach_nothing():
     assert learn([choice(keys, 0)] * 30, "m").n_marks == 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1 << 30), st.integers(2, 60))
 def test_a_hit_passes_only_those_within_reach(seed, n):
     """A score moves by at most REACH deviations either way: a hit ahead by more than twice that stays ahead."""

@@ -53,7 +53,7 @@ def test_a_browser_finds_the_daemon_while_it_runs(tmp_path: Path) -> None:
     with browsing() as (network, seen), serving(tmp_path / "state", *options) as daemon:
         names = two(seen, "Added")
         for service_type, name in names.items():
-            service = network.get_service_info(service_type, name)
+            service = network.get_service_info(service_type, name, 1000 * PATIENCE_S)
             assert (service.port, service.parsed_addresses()) == (daemon.port, ["127.0.0.1"])
         daemon.process.terminate()
         assert two(seen, "Removed") == names
@@ -76,7 +76,9 @@ def test_two_daemons_have_two_names() -> None:
         with announce.announced("localhost", 7042):
             second = two(seen, "Added")
             for names, port in ((first, 7041), (second, 7042)):
-                assert {network.get_service_info(*item).port for item in names.items()} == {port}
+                assert {
+                    network.get_service_info(*item, 1000 * PATIENCE_S).port for item in names.items()
+                } == {port}
 
 
 def test_only_addresses_that_are_listened_on() -> None:

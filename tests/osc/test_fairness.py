@@ -24,6 +24,8 @@ def test_a_flooder_finds_its_own_share_used_up_and_others_find_theirs(service: S
         assert [other.receive().address for _ in range(2)] == [HIT, DONE]
         with Client(server.host, server.port) as connected:
             assert connected.ask(SUGGEST, "k", 1)[-1].address == DONE
+        for _ in range(4):
+            assert service.heard.acquire(timeout=PATIENCE_S)
         assert len(service.calls) == 4, "two threads for the flooder, one for each of the others in turn"
         service.may_sync.set()
         assert {flooder.receive().address for _ in range(25)} == {SYNCED}

@@ -225,6 +225,7 @@ def test_what_is_learned_is_shown_and_forgotten(page, sounds, tmp_path):
         page.click("text=Forget what was learned")
         page.wait_for_selector(".learned:has-text('Off so far: 0 of 20 choices')")
         page.wait_for_selector(".results .hit:has-text('liked')")
+        page.goto("about:blank")  # nothing is asked for any more
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="xdg-open is Linux's")
@@ -248,6 +249,7 @@ def test_a_hit_is_shown_in_its_folder(page, sounds, tmp_path):
         page.keyboard.press("r")
         wait_until(shown.exists)
         assert shown.read_text() == str(sounds / "samples" / "kick")
+        page.goto("about:blank")  # nothing is asked for any more
 
 
 def test_the_page_is_served_over_ipv6(page, sounds, tmp_path):
@@ -264,6 +266,7 @@ def test_the_page_is_served_over_ipv6(page, sounds, tmp_path):
         page.wait_for_selector(".hit.here .wave")
         page.keyboard.press("l")
         page.wait_for_selector(".hit.here[data-taste=like]")
+        page.goto("about:blank")  # nothing is asked for any more
 
 
 def test_the_library_is_searched_mapped_and_chosen_from(page, daemon):
@@ -328,7 +331,8 @@ def test_a_page_left_open_over_a_restart_reconnects_and_likes_are_kept(page, sou
         daemon.ask("/samplefit/folder/add", str(sounds / "samples"))
         open_panel(page, daemon)
         press(daemon, sounds, "bass", "lead")
-        page.wait_for_selector(".dock-why .explained")  # nothing is asked for any more
+        page.wait_for_selector(".dock-why .explained")
+        page.wait_for_selector(".transport [data-key=play]:not([disabled])")  # nothing is asked for any more
         page.locator(".hit.here").focus()
         liked = page.locator(".hit.here").get_attribute("data-id")
         page.keyboard.press("l")
@@ -349,3 +353,4 @@ def test_a_page_left_open_over_a_restart_reconnects_and_likes_are_kept(page, sou
         ) == [liked]
         page.keyboard.press("z")
         page.wait_for_selector("[data-taste=like]", state="detached")
+        page.goto("about:blank")  # nothing is asked for any more

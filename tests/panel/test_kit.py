@@ -49,7 +49,7 @@ def all_kits(scores, keys, together):
     return {kit: value(kit) for kit in itertools.product(*(range(len(scores[t])) for t in types))}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.lists(st.integers(2, 5), min_size=2, max_size=4), st.floats(0, 3))
 def test_no_other_kit_has_a_larger_sum_of_fit_and_likeness(seed, sizes, together):
     scores, keys = drawn(seed, dict(zip(TYPES, sizes, strict=False)))

@@ -78,9 +78,12 @@ def test_a_screen_reader_has_a_name_for_everything(pressed):
 def test_the_keyboard_alone_comes_to_everything(pressed):
     """WCAG 2.2, 2.1.1 and 2.4.7: Tab reaches each control, and shows where it is."""
     for _ in pages(pressed):
-        reached, unseen = tabbed(pressed)
-        assert len(reached) > 5 and unseen == []
-        assert pressed.evaluate(UNREACHED) == []
+        for _ in range(3):  # what is drawn anew behind the Tab key is reached the next time
+            reached, unseen = tabbed(pressed)
+            assert len(reached) > 5 and unseen == []
+            if not (unreached := pressed.evaluate(UNREACHED)):
+                break
+        assert unreached == []
 
 
 def test_the_keyboard_alone_presses_locks_searches_and_picks(pressed, daemon):
@@ -150,9 +153,11 @@ def test_the_library_is_left_as_the_user_left_it_when_it_is_read_anew(pressed, d
     page.click(".left-out summary >> nth=0")
     page.focus(".folders .rows button")
     focused = page.evaluate(FOCUSED)
-    with page.expect_response("**/library/skipped"):
-        page.evaluate("document.querySelector('.folders form .button:last-child').click()")
-    page.wait_for_load_state("networkidle")
+    page.evaluate(
+        "for (const each of document.querySelectorAll('.left-out details, .folders li')) each.id = 'old'"
+    )
+    page.evaluate("document.querySelector('.folders form .button:last-child').click()")  # and the focus stays
+    page.wait_for_selector("#old", state="detached")
     assert page.evaluate("document.querySelector('.left-out details').open")
     assert page.evaluate(FOCUSED) == focused
 
@@ -170,6 +175,7 @@ def test_a_library_of_nothing_says_what_to_do(page, sounds, tmp_path):
         page.keyboard.press("Escape")
         page.keyboard.press("1")
         page.wait_for_selector("text=Waiting for a press")
+        page.goto("about:blank")  # nothing is asked for any more
 
 
 def test_a_folder_that_is_away_long_names_and_sixty_hits(page, sounds, tmp_path):
@@ -195,3 +201,4 @@ def test_a_folder_that_is_away_long_names_and_sixty_hits(page, sounds, tmp_path)
         page.keyboard.press("2")
         page.wait_for_selector(".folders .state.offline")
         page.wait_for_selector(".folders li:has-text('30 one-shots come back with the drive')")
+        page.goto("about:blank")  # nothing is asked for any more

@@ -78,7 +78,7 @@ def test_silence_between_does_not_make_it_softer():
     assert integrated_lufs(np.zeros((SAMPLE_RATE, 2), np.float32)) == SILENT_LUFS
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(-40, -6), st.integers(1, 40), st.sampled_from([(1.0,), (1.0, 1.0), (1.0, 0.2), (1.0, -1.0)]))
 def test_a_hit_comes_out_as_loud_as_it_should(lufs, n, pan):
     loop = Loop(0, 4 * SAMPLE_RATE, 120, 2)
@@ -164,7 +164,7 @@ def test_the_loudest_bars_are_chosen_and_a_short_bounce_is_played_whole():
     assert choose_loop(tone(1.5), beat) == Loop(0, round(1.5 * SAMPLE_RATE), 120.0, 0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 38), min_size=1, max_size=12, unique=True), st.integers(0, 3))
 def test_onsets_are_found_where_they_are(places, seed):
     at = np.array(sorted(places)) * SAMPLE_RATE // 10 + 2000

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from daemon import wait_until
 
 from plugin_bridge.lanes import Lanes
 
@@ -133,8 +134,8 @@ def test_closing_lets_running_jobs_end_and_forgets_the_rest(gate: threading.Even
     lanes.submit(A, "a", 1, lambda: ran.append("same key"))
     assert began.wait(PATIENCE_S)
     threading.Thread(target=close).start()
-    while lanes.submit(A, "b", 1, lambda: None):  # until it takes no more
-        continue
+    wait_until(lambda: lanes._is_closed)
+    assert not lanes.submit(A, "b", 1, lambda: None), "it takes no more"
     assert not is_closed.is_set()
     gate.set()
     assert is_closed.wait(PATIENCE_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 
 import pytest
@@ -76,6 +77,19 @@ def test_who_looks_whether_a_state_folder_is_held_is_in_nobodys_way(tmp_path):
             watcher.join()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is one kind of lock there")
+def test_one_who_looks_and_is_held_up_keeps_nobody_out(tmp_path):
+    import fcntl
+
+    StateLock(tmp_path).release()
+    with open(tmp_path / "lock", "rb") as looked_at:
+        fcntl.flock(looked_at, fcntl.LOCK_SH)
+        timer = threading.Timer(0.5, fcntl.flock, (looked_at, fcntl.LOCK_UN))
+        timer.start()
+        StateLock(tmp_path).release()
+        timer.join()
+
+
 def test_a_state_folder_has_one_holder(tmp_path):
     lock = StateLock(tmp_path)
     with pytest.raises(Busy, match=f"in use by process {os.getpid()}"):
@@ -95,8 +109,8 @@ def test_a_daemon_that_ends_before_it_answers_is_told():
 def test_a_daemon_that_hangs_is_told():
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
-        Client(*listener.getsockname(), timeout_s=0.05) as client,
-        pytest.raises(Busy, match=r"no answer for 0\.05 s"),
+        Client(*listener.getsockname(), timeout_s=0.5) as client,
+        pytest.raises(Busy, match=r"no answer for 0\.5 s"),
     ):
         client.ask("/samplefit/status")
 

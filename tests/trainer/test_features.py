@@ -96,7 +96,7 @@ def test_only_loudness_hears_the_level():
     assert differing == {"loudness"}
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(1, 60_000), st.floats(-5, 0), st.integers(0, 2**32 - 1))
 def test_any_sound_has_finite_features(n_samples, level, seed):
     sound = 10**level * np.random.default_rng(seed).uniform(-1, 1, n_samples)

@@ -212,7 +212,7 @@ def test_no_treatment_moves_a_hit_or_changes_the_length(change: dict) -> None:
     assert abs(begins - int(np.argmax(np.abs(stems["snare"]) > 0.25))) < 0.003 * RATE
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000), origin=st.sampled_from(["electronic", "acoustic"]))
 def test_a_produced_mix_is_finite_and_peaks_where_it_should(seed: int, origin: str) -> None:
     stems, kinds = clicks()

@@ -227,7 +227,7 @@ def set_labelled_at_guess(db: sqlite3.Connection, model: int, n_labelled: int) -
 def _set(db: sqlite3.Connection, key: str, value: str | int) -> None:
     """Writes only what differs: an unchanged value is no new revision."""
     db.execute(
-        """INSERT INTO meta VALUES (?1, ?2)
+        """INSERT INTO meta VALUES (?, ?)
            ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE value <> excluded.value""",
         (key, value),
     )

@@ -314,9 +314,9 @@ class Library:
                 "INSERT INTO queries (model, vector) VALUES (?, ?)", (number, query.astype("<f4").tobytes())
             )
             db.execute(
-                """DELETE FROM queries WHERE model = ?1 AND id <=
-                   (SELECT id FROM queries WHERE model = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)""",
-                (number, N_QUERIES),
+                """DELETE FROM queries WHERE model = :model AND id <=
+                   (SELECT id FROM queries WHERE model = :model ORDER BY id DESC LIMIT 1 OFFSET :kept)""",
+                {"model": number, "kept": N_QUERIES},
             )
 
     def folders(self) -> tuple[FolderState, ...]:

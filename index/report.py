@@ -105,13 +105,13 @@ def read_status(state: Path) -> LibraryStatus:
     """What is indexed, as a process that does not hold the state folder can know it."""
     with read_only(state) as db:
         model = _meta(db, "model")
-        found = dict(db.execute(_BY_TYPE, (model,)).fetchall())
+        found = dict(db.execute(_BY_TYPE, {"digest": model}).fetchall())
         by_type = {type_: found.get(type_, 0) for type_ in TYPES}
         folders = _folders(db)
         return LibraryStatus(
             sum(by_type.values()),
             by_type,
-            db.execute(_N_PENDING, (model,)).fetchone()[0],
+            db.execute(_N_PENDING, {"digest": model}).fetchone()[0],
             sum(folder.skipped for folder in folders),
             revision_of(db),
             _meta(db, "watching") if is_held(state) else "",
@@ -121,7 +121,7 @@ def read_status(state: Path) -> LibraryStatus:
         )
 
 
-_MODEL = "(SELECT id FROM models WHERE digest = ?1)"
+_MODEL = "(SELECT id FROM models WHERE digest = :digest)"
 _BY_TYPE = f"""
     SELECT coalesce(files.type, guesses.type, 'other') AS shown, count(*)
     FROM files

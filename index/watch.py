@@ -248,7 +248,7 @@ class Follower:
                 follow.dirty = {b""}  # what happened before the watch
             elif follow.has_grown and not follow.polled:
                 watched = [other for other, about in self._follows.items() if about.watch is not None]
-                self._poll_if(_is_short(sum(map(n_folders, watched))), folder, follow)
+                self._poll_if(self._is_short(sum(map(n_folders, watched))), folder, follow)
             follow.has_grown = False
         modes = {self._mode(follow) for follow in self._follows.values()}
         said = next(iter(modes), "events") if len(modes) < 2 else "both"
@@ -283,7 +283,19 @@ class Follower:
             log.warning("no events for %s, it is polled: %s", os.fsdecode(folder), error)
             follow.watch, follow.polled = None, True
             return
-        self._poll_if(_is_short(n_before + n_folders(folder)), folder, follow)
+        self._poll_if(self._is_short(n_before + n_folders(folder)), folder, follow)
+
+    def _is_short(self, n_wanted: int) -> bool:
+        """Whether there are fewer watches than wanted, and no more of them coming: each that comes has an event behind
+        it, and then it is asked again."""
+        n_held = n_watches()
+        if n_held >= n_wanted:
+            return False
+        until_s = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until_s:  # the thread that adds them may wait long for its turn
+            if self._stopping.wait(SETTLE_S) or n_watches() > n_held:
+                return False
+        return True
 
     @staticmethod
     def _poll_if(is_short: bool, folder: bytes, follow: _Follow) -> None:
@@ -352,20 +364,6 @@ def n_watches() -> int:
     except OSError:
         return 1 << 62
     return found
-
-
-def _is_short(n_wanted: int) -> bool:
-    """Whether there are fewer watches than wanted, and no more of them coming: each that comes has an event behind it,
-    and then it is asked again."""
-    n_held = n_watches()
-    if n_held >= n_wanted:
-        return False
-    until_s = time.monotonic() + PATIENCE_S
-    while time.monotonic() < until_s:  # the thread that adds them may wait long for its turn
-        time.sleep(SETTLE_S)
-        if n_watches() > n_held:
-            return False
-    return True
 
 
 def _inside(folder: bytes) -> bytes:

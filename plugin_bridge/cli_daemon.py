@@ -155,7 +155,7 @@ def _follow(library: Library, folder: str) -> threading.Event:
         try:
             library.enrol(folder)
             is_enrolled.set()
-            library.add(folder)
+            library.sync()
         except SamplefitError as error:
             log.warning("--folder %s", error.text)
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -45,6 +46,14 @@ def shown(page, daemon, sounds, *names, id):
     press(daemon, sounds, *names, id=id)
     page.wait_for_selector(f"#press option:checked:has-text('{id}')", state="attached")
     page.wait_for_selector("#page-suggest .hit.here .wave")
+
+
+@contextmanager
+def another_press(page):
+    """What is done in here presses: waits until the page shows that press."""
+    shown_before = page.input_value("#press")
+    yield
+    page.wait_for_function("before => document.querySelector('#press').value !== before", arg=shown_before)
 
 
 def fetched(page, path):

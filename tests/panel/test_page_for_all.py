@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 import soundfile
-from browsers import CONTRAST, UNREACHED, nameless, open_panel, press, shown, tabbed
+from browsers import CONTRAST, UNREACHED, another_press, nameless, open_panel, press, shown, tabbed
 from conftest import SAMPLE_RATE, tone
 from daemon import serving
 
@@ -90,9 +90,8 @@ def test_the_keyboard_alone_presses_locks_searches_and_picks(pressed, daemon):
     page = pressed
     page.keyboard.press("k")
     page.wait_for_selector(".column .locked")
-    n_presses = page.locator("#press option").count()
-    page.keyboard.press("a")
-    page.wait_for_selector(f"#press option:nth-child({n_presses + 1})", state="attached")
+    with another_press(page):
+        page.keyboard.press("a")
     page.keyboard.press("/")
     page.keyboard.type("tom")
     page.wait_for_selector(".results .hit:has-text('tom_')")
@@ -141,13 +140,14 @@ def test_a_press_is_chosen_by_keys_one_after_the_other(pressed, daemon, sounds):
 
 def test_the_library_is_left_as_the_user_left_it_when_it_is_read_anew(pressed, daemon):
     page = pressed
-    page.keyboard.press("l")
-    page.wait_for_selector(".hit.here[data-taste=like]")
+    page.keyboard.press("u")
+    page.wait_for_selector(".dock [data-key=use][aria-pressed=true]")
     page.keyboard.press("2")
     page.wait_for_selector(".results-heading:has-text('Lately chosen')")
     page.locator(".results .hit").first.click()
+    page.evaluate("document.querySelector('.results .hit').id = 'old'")
     page.keyboard.press("u")
-    page.wait_for_selector(".results .hit .fit:has-text('used')")
+    page.wait_for_selector("#old", state="detached")
     chosen = page.get_attribute(".results .hit[aria-selected=true]", "data-key")
     assert page.evaluate(FOCUSED) == chosen, "the choice and the focus outlive a new list"
     page.click(".left-out summary >> nth=0")
@@ -172,6 +172,7 @@ def test_a_library_of_nothing_says_what_to_do(page, sounds, tmp_path):
         page.keyboard.press("Enter")
         page.wait_for_selector("#status:has-text('30')")
         page.wait_for_selector(".map-empty", state="hidden")
+        assert page.locator(".folders li .path").all_text_contents() == [str(sounds / "samples")]
         page.keyboard.press("Escape")
         page.keyboard.press("1")
         page.wait_for_selector("text=Waiting for a press")

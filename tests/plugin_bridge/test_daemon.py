@@ -135,6 +135,7 @@ def test_the_json_is_the_contracts(daemon, bounce):
 def test_a_part_of_the_bounce(daemon, folder, bounce, tmp_path):
     soundfile.write(tmp_path / "part.wav", read_audio(bounce)[44100 : 3 * 44100], 44100, subtype="FLOAT")
     part = hits_of(daemon.ask("/samplefit/suggest/file", str(tmp_path / "part.wav"), "preset", "plain"))
+    assert part != hits_of(daemon.ask("/samplefit/suggest/file", str(bounce), "preset", "plain"))
     same(
         part,
         hits_of(

@@ -86,8 +86,10 @@ def test_one_who_looks_and_is_held_up_keeps_nobody_out(tmp_path):
         fcntl.flock(looked_at, fcntl.LOCK_SH)
         timer = threading.Timer(0.5, fcntl.flock, (looked_at, fcntl.LOCK_UN))
         timer.start()
-        StateLock(tmp_path).release()
+        lock = StateLock(tmp_path)
         timer.join()
+    assert is_held(tmp_path)
+    lock.release()
 
 
 def test_a_state_folder_has_one_holder(tmp_path):

@@ -7,6 +7,7 @@ export const marks = { list: [], of: new Map() };
 const watchers = new Set();
 export const onMarks = (watcher) => watchers.add(watcher);
 
+/** Every change comes as an event, ours too: answers beside them could be overtaken, and undo take back the wrong mark. */
 export function takeMarks(list) {
   marks.list = list;
   marks.of = new Map();
@@ -28,11 +29,11 @@ const DONE = { like: "Liked", dislike: "Disliked", used: "Used" };
 export async function mark(one, what) {
   const last = marks.list.find((each) => each.id === one.id && each.what !== "used");
   if (what !== "used" && last?.what === what) {
-    takeMarks(await post("/api/marks/remove", { mark: last.mark }));
+    await post("/api/marks/remove", { mark: last.mark });
     announce(`${one.name}: no longer ${DONE[what].toLowerCase()}`);
     return;
   }
-  takeMarks(await post("/api/marks/add", { id: one.id, what }));
+  await post("/api/marks/add", { id: one.id, what });
   announce(`${DONE[what]} ${one.name}`);
   if (what === "used") toast(`${DONE[what]}: ${one.name}`, { label: "Undo", run: () => guarded(undo) });
 }
@@ -40,7 +41,7 @@ export async function mark(one, what) {
 export async function undo() {
   const [last] = marks.list;
   if (!last) return toast("Nothing to undo");
-  takeMarks(await post("/api/marks/remove", { mark: last.mark }));
+  await post("/api/marks/remove", { mark: last.mark });
   toast(`Taken back: ${DONE[last.what].toLowerCase()} ${last.name}`);
 }
 
